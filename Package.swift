@@ -1,0 +1,42 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is compiled under the same rules; what they forbid is explained in CONTRIBUTING.md.
+let rules: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+    name: "pgark",
+    products: [.executable(name: "pgark", targets: ["pgark"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+    // Lowest first: a target may depend only on targets above its own line.
+    targets: [
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CLinux"),
+        .target(name: "PostgresModel", dependencies: ["CLinux"], swiftSettings: rules),
+        .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ"], swiftSettings: rules),
+        .target(name: "Storage", dependencies: ["PostgresModel", "CLinux", "CZstd", system], swiftSettings: rules),
+        .target(name: "Repository", dependencies: ["PostgresModel", "Storage", system], swiftSettings: rules),
+        .target(name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system], swiftSettings: rules),
+        .target(name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", yams, system], swiftSettings: rules),
+        .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
+        .target(
+            name: "CLI",
+            dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system],
+            swiftSettings: rules),
+        .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
+    ]
+)

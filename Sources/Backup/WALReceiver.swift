@@ -1,0 +1,122 @@
+package import Postgres
+import PostgresModel
+package import Repository
+package import Storage
+
+/// Receives WAL from a server into the repository, for as long as it is asked to.
+///
+/// One thread streams: it writes what arrives to the segment's partial file, makes it durable once per drained batch,
+/// and only then reports it as flushed (promise P1). A second thread compresses finished segments into the archive.
+/// A lost connection is no reason to end: the receiver connects again, later each time, and goes on at the frontier.
+package final class WALReceiver: Sendable {
+    package struct Settings: Sendable {
+        package var connection: String
+        /// Shown by the server in pg_stat_replication; the name for synchronous_standby_names.
+        package var application: String
+        package var slot: Slot
+        package var level: CompressionLevel
+        /// How long to go on trying after the connection is lost; nil for ever.
+        package var patienceSeconds: Double?
+
+        package init(
+            connection: String, application: String, slot: Slot, level: CompressionLevel, patienceSeconds: Double? = nil
+        ) {
+            self.connection = connection
+            self.application = application
+            self.slot = slot
+            self.level = level
+            self.patienceSeconds = patienceSeconds
+        }
+    }
+
+    package enum Slot: Sendable {
+        /// Created where it is missing.
+        case permanent(SlotName)
+        /// The permanent one where the server has it, else a temporary one that goes with the connection.
+        case existingOrTemporary(SlotName)
+    }
+
+    private struct Shared {
+        var isStreaming = false
+        var isStopping = false
+        var failure: (any Error)?
+    }
+
+    private let repository: Repository
+    private let settings: Settings
+    private let reporter: Reporter
+    private let shared = Monitor(Shared())
+
+    package init(repository: Repository, settings: Settings, reporter: Reporter) {
+        self.repository = repository
+        self.settings = settings
+        self.reporter = reporter
+    }
+
+    // MARK: For other threads
+
+    /// Asks the receiver to end in order.
+    package func stop() { shared.change { $0.isStopping = true } }
+
+    /// Waits until WAL is held on the server and arrives here, or throws what prevents that.
+    package func waitUntilStreaming() throws {
+        try shared.wait { shared -> Void? in
+            if let failure = shared.failure { throw failure }
+            return shared.isStreaming ? () : nil
+        }
+    }
+
+    package func failure() -> (any Error)? { shared.read { $0.failure } }
+
+    // MARK: The loop
+
+    private static let shortestPause = 0.5
+    private static let longestPause = 30.0
+
+    /// Returns after `stop` or an interrupt of the process; throws what another attempt cannot mend.
+    ///
+    /// The caller holds the receive lock.
+    package func run() throws {
+        do { try runAttempts() } catch {
+            shared.change { $0.failure = error }
+            throw error
+        }
+    }
+
+    private func runAttempts() throws {
+        var pause = Self.shortestPause
+        var lastStreamed = Deadline.now
+        while !isEnding {
+            do {
+                try WALSession(repository: repository, settings: settings, reporter: reporter).run(
+                    onStreaming: {
+                        pause = Self.shortestPause
+                        shared.change { $0.isStreaming = true }
+                    }, isEnding: { isEnding })
+                lastStreamed = Deadline.now
+            } catch let failure as Failure where failure.mayPass {
+                if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
+                reporter.note("WAL stream: \(failure.message); trying again in \(decimal(pause, places: 1)) s")
+            }
+            try waitToRetry(pause)
+            pause = min(pause * 2, Self.longestPause)
+        }
+    }
+
+    private var isEnding: Bool { Interruption.isRequested || shared.read { $0.isStopping } }
+
+    private func waitToRetry(_ seconds: Double) throws {
+        let end = Deadline(seconds: seconds)
+        while !isEnding, !end.isOver { pause(milliseconds: min(100, end.millisecondsLeft)) }
+    }
+}
+
+extension Failure {
+    /// True where the same attempt may succeed later without anybody changing anything here.
+    fileprivate var mayPass: Bool {
+        switch code {
+        case .serverUnreachable, .timedOut, .serverError, .slotInUse, .diskFull, .authenticationFailed: true
+        default: false
+        }
+    }
+}

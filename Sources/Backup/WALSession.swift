@@ -1,0 +1,147 @@
+import Glibc
+import Postgres
+import PostgresModel
+import Repository
+import Storage
+
+/// One connection of the WAL receiver: from the identity check to the end of the stream.
+///
+/// The rules and where they come from: PostgreSQL's own receiver (src/bin/pg_basebackup/receivelog.c) and the
+/// documentation of the streaming replication protocol (55.4).
+struct WALSession {
+    let repository: Repository
+    let settings: WALReceiver.Settings
+    let reporter: Reporter
+
+    /// Returns when `isEnding` says so or when the server ends the stream (it does at a shutdown).
+    func run(onStreaming: () -> Void, isEnding: () -> Bool) throws {
+        let connection = try Connection(settings.connection, mode: .replication, application: settings.application)
+        let identity = try connection.identifySystem()
+        let archive = try prepareArchive(connection, identity)
+        let slot = try prepareSlot(connection)
+        let archiver = try SegmentArchiver(archive, level: settings.level)
+        defer { archiver.close() }
+
+        var next: (timeline: TimelineID, start: LSN)? = try startPoint(connection, identity, archive, slot)
+        while let (timeline, start) = next, !isEnding() {
+            if timeline > .first, try archive.history(of: timeline) == nil {
+                try archive.store(history: connection.timelineHistory(timeline).content, of: timeline)
+            }
+            let aligned = archive.segmentSize.start(of: start)
+            reporter.note("WAL stream: from \(connection.location), timeline \(timeline), at \(aligned), slot \(slot)")
+            var stream = TimelineStream(
+                connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned)
+            next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
+            if let next { reporter.note("WAL stream: timeline \(timeline) ends at \(next.start), timeline \(next.timeline) follows") }
+        }
+        try archiver.finish()
+        if !isEnding() { throw Failure(.serverUnreachable, "the server at \(connection.location) ended the stream") }
+    }
+
+    private func prepareArchive(_ connection: Connection, _ identity: Connection.SystemIdentity) throws -> WALArchive {
+        let size = try connection.walSegmentSize()
+        let system = Repository.System(
+            systemIdentifier: identity.systemIdentifier, serverMajor: connection.serverVersion.major, walSegmentSize: size)
+        try repository.prepare(for: system)
+        return WALArchive(repository, system: system)
+    }
+
+    private func prepareSlot(_ connection: Connection) throws -> SlotName {
+        switch settings.slot {
+        case .permanent(let name):
+            if try connection.readReplicationSlot(name) == nil, try connection.createReplicationSlot(name) {
+                reporter.note("WAL stream: created the replication slot \(name) at \(connection.location)")
+            }
+            return name
+        case .existingOrTemporary(let name):
+            if try connection.readReplicationSlot(name) != nil { return name }
+            let temporary = try SlotName("\(String(name.description.prefix(48)))_backup_\(getpid())")
+            try connection.createReplicationSlot(temporary, temporary: true)
+            return temporary
+        }
+    }
+
+    // MARK: Where to begin
+
+    /// The frontier, or where nothing is stored yet, what the slot holds. Begins that the server no longer has are gaps:
+    /// said aloud, visible in `wal status`, and no reason to stop receiving what there still is.
+    private func startPoint(
+        _ connection: Connection, _ identity: Connection.SystemIdentity, _ archive: WALArchive, _ slot: SlotName
+    ) throws -> (TimelineID, LSN) {
+        let held = try connection.readReplicationSlot(slot)?.restartLSN ?? identity.flushed
+        guard let frontier = try archive.frontier() else { return (identity.timeline, held) }
+        guard let start = try following(frontier, connection, identity, archive) else { return (identity.timeline, held) }
+        let aligned = archive.segmentSize.start(of: start.position)
+        if aligned < archive.segmentSize.start(of: held), try !isAvailable(aligned, on: start.timeline, slot) {
+            reporter.note(
+                "WAL stream: GAP: the server no longer has the WAL from \(start.position) to \(held); "
+                    + "restores across it are impossible. Take a new backup: pgark backup")
+            return (identity.timeline, held)
+        }
+        return (start.timeline, start.position)
+    }
+
+    /// The frontier as a position in the server's own history; nil where the server has left it behind by more than
+    /// one timeline's end.
+    private func following(
+        _ frontier: (timeline: TimelineID, position: LSN), _ connection: Connection, _ identity: Connection.SystemIdentity,
+        _ archive: WALArchive
+    ) throws -> (timeline: TimelineID, position: LSN)? {
+        if frontier.timeline == identity.timeline {
+            let isStandby = try connection.show("in_hot_standby") == "on"
+            guard isStandby || frontier.position <= identity.flushed else {
+                throw diverged(frontier, "the server is at \(identity.flushed) of timeline \(identity.timeline)")
+            }
+            if isStandby, archive.segmentSize.start(of: frontier.position) > identity.flushed {
+                throw Failure(
+                    .serverUnreachable,
+                    "the standby at \(connection.location) is at \(identity.flushed), behind the repository (\(frontier.position))")
+            }
+            return frontier
+        }
+        guard identity.timeline > frontier.timeline else {
+            throw diverged(frontier, "the server is on timeline \(identity.timeline)")
+        }
+        let content = try connection.timelineHistory(identity.timeline).content
+        let history = try TimelineHistory(parsing: content, of: identity.timeline)
+        guard let end = history.end(of: frontier.timeline), let end else {
+            throw diverged(frontier, "timeline \(frontier.timeline) is no part of the server's history")
+        }
+        if archive.segmentSize.start(of: frontier.position) <= end { return frontier }
+        reporter.note(
+            "WAL stream: timeline \(frontier.timeline) was left at \(end); what is stored beyond, up to "
+                + "\(frontier.position), is kept but belongs to no server now")
+        return history.successor(of: frontier.timeline).map { ($0, end) }
+    }
+
+    private func diverged(_ frontier: (timeline: TimelineID, position: LSN), _ fact: String) -> Failure {
+        Failure(
+            .diverged, "could not continue the WAL of this server: the repository has more than the server ever wrote",
+            details: ["the repository is at \(frontier.position) of timeline \(frontier.timeline); \(fact)"],
+            hint: "Was the server restored or replaced? Give it its own cluster name, then take a backup: pgark backup")
+    }
+
+    /// Asks on a second connection, since a refusal ends the command it answers.
+    private func isAvailable(_ start: LSN, on timeline: TimelineID, _ slot: SlotName) throws -> Bool {
+        let probe = try Connection(settings.connection, mode: .replication, application: settings.application)
+        do {
+            guard try probe.startReplication(slot: nil, at: start, timeline: timeline) else { return true }
+            let deadline = Deadline(seconds: 30)
+            while true {
+                switch try probe.copyMessage({ _ in }) {
+                case .message:
+                    probe.abort()
+                    return true
+                case .nothingYet:
+                    _ = try probe.waitForInput(milliseconds: 200)
+                    try deadline.check("could not ask \(probe.location) for the WAL at \(start): no answer")
+                case .end:
+                    _ = try probe.nextTimeline()
+                    return true
+                }
+            }
+        } catch let failure as Failure where failure.code == .walGap {
+            return false
+        }
+    }
+}

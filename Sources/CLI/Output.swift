@@ -1,0 +1,141 @@
+import FoundationEssentials
+import Glibc
+package import PostgresModel
+import Storage
+
+/// The one place that writes for people and for scripts: data on stdout, everything else on stderr.
+///
+/// With --json a command prints exactly one JSON document, whatever happens; without it, text for a person, coloured
+/// only on a terminal.
+struct Output: Sendable {
+    let json: Bool
+    let color: Bool
+
+    init(json: Bool, noColor: Bool) {
+        self.json = json
+        color = !noColor && getenv("NO_COLOR") == nil && isatty(STDOUT_FILENO) == 1
+    }
+
+    // MARK: Data
+
+    /// Prints `document` where JSON was asked for, else what `text` makes.
+    func data(_ document: some Encodable, text: () -> String) throws {
+        if json {
+            Self.write(try Self.encoded(document) + "\n", to: STDOUT_FILENO)
+        } else {
+            let text = text()
+            if !text.isEmpty { Self.write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
+        }
+    }
+
+    static func encoded(_ document: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        return String(decoding: try encoder.encode(Document(content: document)), as: UTF8.self)
+    }
+
+    /// Adds the schema number beside the fields of the content.
+    private struct Document<Content: Encodable>: Encodable {
+        let content: Content
+
+        private enum Key: String, CodingKey { case schema }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: Key.self)
+            try container.encode(1, forKey: .schema)
+            try content.encode(to: encoder)
+        }
+    }
+
+    // MARK: Remarks
+
+    /// A line of explanation, on stderr.
+    func note(_ text: String) { Self.write(text + "\n", to: STDERR_FILENO) }
+
+    /// What to do next, after a success; silent with --json.
+    func next(_ command: String) {
+        if !json { Self.write(paint("next: ", .faint) + command + "\n", to: STDERR_FILENO) }
+    }
+
+    func failure(_ failure: Failure) {
+        if json {
+            let document = ErrorDocument(
+                error: .init(
+                    code: failure.code.rawValue, message: failure.message,
+                    detail: failure.details.isEmpty ? nil : failure.details.joined(separator: "\n"), hint: failure.hint))
+            // A document of strings cannot fail to encode; were it to, the plain text still says what happened.
+            if let text = try? Self.encoded(document) { return Self.write(text + "\n", to: STDOUT_FILENO) }
+        }
+        var lines = ["pgark: \(failure.message)"]
+        lines += failure.details.map { "detail: \($0)" }
+        if let hint = failure.hint { lines.append("hint: \(hint)") }
+        Self.write(lines.joined(separator: "\n") + "\n", to: STDERR_FILENO)
+    }
+
+    private struct ErrorDocument: Encodable {
+        struct Content: Encodable { let code: String, message: String, detail: String?, hint: String? }
+        let error: Content
+    }
+
+    // MARK: Questions
+
+    /// Asks before something that cannot be undone. Without a terminal and without --yes it is refused.
+    func confirm(_ question: String, yes: Bool) throws {
+        if yes { return }
+        guard isatty(STDIN_FILENO) == 1 else {
+            throw Failure(
+                .confirmationNeeded, "could not ask \"\(question)\": there is no terminal",
+                hint: "Add --yes to answer it, or --dry-run to see what would happen.")
+        }
+        Self.write("\(question) [y/N] ", to: STDERR_FILENO)
+        guard let answer = readLine(), ["y", "yes"].contains(answer.lowercased()) else {
+            throw Failure(.confirmationNeeded, "could not go on: the answer was not yes; nothing was changed")
+        }
+    }
+
+    // MARK: Form
+
+    enum Style: String { case faint = "2", good = "32", bad = "31", warning = "33", strong = "1" }
+
+    func paint(_ text: String, _ style: Style) -> String { color ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text }
+
+    /// Columns padded to their widest cell. Cells may hold paint, which takes no room.
+    static func table(_ header: [String], _ rows: [[String]]) -> String {
+        let all = [header] + rows
+        let widths = header.indices.map { column in all.map { visibleCount($0[column]) }.max() ?? 0 }
+        return all.map { row in
+            row.enumerated().map { column, cell in
+                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - visibleCount(cell))
+            }.joined(separator: "  ")
+        }.joined(separator: "\n")
+    }
+
+    private static func visibleCount(_ text: String) -> Int {
+        var count = 0
+        var isInEscape = false
+        for character in text {
+            if character == "\u{1B}" { isInEscape = true } else if isInEscape { isInEscape = character != "m" } else { count += 1 }
+        }
+        return count
+    }
+
+    static func duration(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<10: "\(decimal(seconds, places: 1)) s"
+        case ..<120: "\(Int(seconds.rounded())) s"
+        case ..<7200: "\(Int(seconds) / 60) min \(Int(seconds) % 60) s"
+        default: "\(Int(seconds) / 3600) h \(Int(seconds) % 3600 / 60) min"
+        }
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }  // nobody reads any more; there is nowhere left to say so
+            bytes = bytes.dropFirst(count)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+package import ArgumentParser
+import Cluster
+import Glibc
+import PostgresModel
+import SystemPackage
+
+/// The program: parses the command line, runs one command, turns its outcome into output and an exit status.
+package struct PgarkCommand: ParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "pgark",
+        abstract: "PostgreSQL hot standbys, WAL streaming, backups and restores, from one program.",
+        version: "pgark 0.1.0",
+        subcommands: [LabCommand.self])
+
+    package init() {}
+
+    /// Runs the program and ends the process.
+    package static func main() -> Never {
+        Interruption.install()
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let output = Output(json: arguments.contains("--json"), noColor: arguments.contains("--no-color"))
+        do {
+            var command = try parseAsRoot(arguments)
+            try command.run()
+            exit(EXIT_SUCCESS)
+        } catch let failure as Failure {
+            output.failure(failure)
+            exit(exitStatus(failure.exitStatus, arguments))
+        } catch let status as ExitCode {
+            exit(exitStatus(status.rawValue, arguments))
+        } catch {
+            if exitCode(for: error).isSuccess {  // --help and --version end as errors too
+                print(fullMessage(for: error))
+                exit(EXIT_SUCCESS)
+            }
+            let failure = usage(message(for: error), arguments)
+            output.failure(failure)
+            exit(exitStatus(failure.exitStatus, arguments))
+        }
+    }
+
+    private static func usage(_ message: String, _ arguments: [String]) -> Failure {
+        let lines = message.split(whereSeparator: \.isNewline).map(String.init)
+        let command = (["pgark"] + arguments.prefix { !$0.hasPrefix("-") }.prefix(2)).joined(separator: " ")
+        let reason = lines.first ?? "unknown reason"
+        return Failure(
+            .usage, "could not read the command line: \(reason.prefix(1).lowercased() + reason.dropFirst())",
+            details: Array(lines.dropFirst()), hint: "Try: \(command) --help")
+    }
+
+    /// PostgreSQL takes an exit status of 1 to 125 from restore_command as "there is no such file" and ends recovery.
+    /// So every failure of `wal get` that does not prove absence must leave by a higher one.
+    private static func exitStatus(_ status: Int32, _ arguments: [String]) -> Int32 {
+        let words = arguments.filter { !$0.hasPrefix("-") }
+        let isWALGet = zip(words, words.dropFirst()).contains { $0 == "wal" && $1 == "get" }
+        return isWALGet && status != 0 && status != WALGetStatus.absent ? WALGetStatus.failed : status
+    }
+}
+
+/// What `wal get` tells PostgreSQL (src/backend/access/transam/xlogarchive.c, RestoreArchivedFile).
+enum WALGetStatus {
+    static let absent: Int32 = 1
+    static let failed: Int32 = 254
+}
+
+/// Options that every command has.
+struct GlobalOptions: ParsableArguments {
+    @Option(help: "The cluster file (default: $PGARK_CONFIG, ./pgark.yaml, /etc/pgark/*.yaml).")
+    var config: String?
+
+    @Option(help: "The cluster to work on, where several files are found.")
+    var cluster: String?
+
+    @Flag(help: "Print one JSON document on stdout.")
+    var json = false
+
+    @Flag(help: "Print no colours (also: the variable NO_COLOR).")
+    var noColor = false
+
+    var output: Output { Output(json: json, noColor: noColor) }
+
+    /// The cluster file that applies, read and checked.
+    func clusterFile() throws -> ClusterFile {
+        try ClusterFile.find(config: config.map { FilePath($0) }, cluster: cluster)
+    }
+}

@@ -1,0 +1,31 @@
+// What Swift cannot say itself: CPU instructions for checksums, one Linux call that the C library hides behind
+// _GNU_SOURCE, and a signal handler that may only touch a sig_atomic_t. Nothing else belongs here.
+#ifndef PGARK_CSYSTEM_H
+#define PGARK_CSYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC-32C (Castagnoli) as PostgreSQL and iSCSI compute it. `crc` is the finished value of what came before, 0 at first.
+uint32_t pgark_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+/// The checksum of one 8192-byte page (PostgreSQL: src/include/storage/checksum_impl.h, pg_checksum_page), computed as
+/// if the stored pd_checksum were zero; the page is not changed.
+uint16_t pgark_page_checksum(const void *page, uint32_t block);
+
+/// syncfs(2): makes everything written to the file system of `descriptor` durable. Returns 0, or -1 with errno.
+int pgark_syncfs(int descriptor);
+
+/// sync_file_range(2): begins to write a range back to disk and does not wait. A failure shows when the file is synced.
+void pgark_start_writeback(int descriptor, int64_t offset, int64_t count);
+
+/// After this, SIGINT, SIGTERM and SIGHUP only raise a flag; SIGPIPE is ignored. Blocking calls return EINTR.
+void pgark_catch_interrupts(void);
+/// The number of the first signal that arrived, or 0.
+int pgark_interrupted(void);
+/// Keeps those signals away from the calling thread, so that the main thread's waits are the ones they end.
+void pgark_block_interrupts(void);
+/// Names the calling thread, at most 15 bytes, for ps, top and gdb.
+void pgark_name_thread(const char *name);
+
+#endif

@@ -1,0 +1,119 @@
+/// What a libpq connection string says, as far as pgark must know it without connecting: whether it carries a secret,
+/// and which host and port it names.
+///
+/// The rules are those of PostgreSQL: src/interfaces/libpq/fe-connect.c, conninfo_parse and conninfo_uri_parse_options.
+/// A text that breaks them reads as far as it can be read; libpq itself has the last word when it connects.
+package struct ConnectionText: Sendable, Equatable {
+    /// Later ones win, as in libpq.
+    private(set) var keywords: [String: String] = [:]
+
+    package init(_ text: String) {
+        if let rest = ["postgresql://", "postgres://"].first(where: text.hasPrefix).map({ text.dropFirst($0.count) }) {
+            readURI(rest)
+        } else {
+            readKeywords(text)
+        }
+    }
+
+    /// The server's address as pg_stat_wal_receiver would show it; nil where libpq's defaults decide.
+    package var host: String? { keywords["host"] ?? keywords["hostaddr"] }
+    package var port: String { keywords["port"] ?? "5432" }
+    package var user: String? { keywords["user"] }
+
+    /// The keyword that holds a secret; nil where the text may be shown and stored.
+    var secretKeyword: String? { ["password", "sslpassword"].first { keywords[$0] != nil } }
+
+    /// A connection string of these parts, with quotes where a value needs them.
+    static func make(_ parts: [(keyword: String, value: String)]) -> String {
+        parts.map { "\($0.keyword)=\(quoted($0.value))" }.joined(separator: " ")
+    }
+
+    private static func quoted(_ value: String) -> String {
+        guard value.isEmpty || value.contains(where: { $0.isWhitespace || $0 == "'" || $0 == "\\" }) else { return value }
+        return "'" + value.flatMap { $0 == "'" || $0 == "\\" ? ["\\", $0] : [$0] } + "'"
+    }
+
+    // MARK: host=H port=P
+
+    private mutating func readKeywords(_ text: String) {
+        var rest = Substring(text)
+        while true {
+            rest = rest.drop { $0.isWhitespace }
+            let keyword = rest.prefix { $0 != "=" && !$0.isWhitespace }
+            rest = rest.dropFirst(keyword.count).drop { $0.isWhitespace }
+            guard !keyword.isEmpty, rest.first == "=" else { return }
+            rest = rest.dropFirst().drop { $0.isWhitespace }
+            keywords[String(keyword)] = Self.value(&rest)
+        }
+    }
+
+    private static func value(_ rest: inout Substring) -> String {
+        let isQuoted = rest.first == "'"
+        if isQuoted { rest.removeFirst() }
+        var value = ""
+        while let character = rest.popFirst() {
+            if character == "\\" {
+                if let escaped = rest.popFirst() { value.append(escaped) }
+            } else if isQuoted ? character == "'" : character.isWhitespace {
+                break
+            } else {
+                value.append(character)
+            }
+        }
+        return value
+    }
+
+    // MARK: postgresql://user@host:port/dbname?keyword=value
+
+    private mutating func readURI(_ text: Substring) {
+        let location = text.prefix { $0 != "?" }
+        readOptions(text.dropFirst(location.count + 1))
+        let address = location.prefix { $0 != "/" }
+        var hosts = address
+        if let at = address.lastIndex(of: "@") {
+            let login = address[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            if let user = login.first, !user.isEmpty { keywords["user"] = Self.decoded(user) }
+            if login.count == 2, !login[1].isEmpty { keywords["password"] = Self.decoded(login[1]) }
+            hosts = address[address.index(after: at)...]
+        }
+        readHosts(hosts)
+        let name = location.dropFirst(address.count + 1)
+        if !name.isEmpty { keywords["dbname"] = Self.decoded(name) }
+    }
+
+    private mutating func readHosts(_ text: Substring) {
+        guard !text.isEmpty else { return }
+        var hosts: [String] = []
+        var ports: [String] = []
+        for address in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let host = address.first == "[" ? address.prefix { $0 != "]" }.dropFirst() : address.prefix { $0 != ":" }
+            let port = address.dropFirst(host.count + (address.first == "[" ? 2 : 0)).drop { $0 == ":" }
+            hosts.append(Self.decoded(host))
+            ports.append(port.isEmpty ? "5432" : String(port))
+        }
+        if hosts != [""] { keywords["host"] = hosts.joined(separator: ",") }
+        keywords["port"] = ports.joined(separator: ",")
+    }
+
+    private mutating func readOptions(_ text: Substring) {
+        for option in text.split(separator: "&") {
+            let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { keywords[Self.decoded(parts[0])] = Self.decoded(parts[1]) }
+        }
+    }
+
+    /// Undoes percent-encoding; what is not well encoded stays as it is.
+    private static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), let value = UInt8(String(Substring(rest.prefix(2))), radix: 16) {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,113 @@
+import Yams
+
+/// Where something stands in a file; both count from 1, columns in Unicode scalars.
+struct Position: Sendable, Equatable, Comparable, CustomStringConvertible {
+    var line: Int
+    var column: Int
+
+    static let begin = Position(line: 1, column: 1)
+
+    static func < (a: Position, b: Position) -> Bool { (a.line, a.column) < (b.line, b.column) }
+    var description: String { "\(line):\(column)" }
+}
+
+extension Position {
+    init(_ mark: Mark) { self.init(line: mark.line, column: mark.column) }
+    init(_ node: Node) { self = node.mark.map { Position($0) } ?? .begin }
+}
+
+/// Everything that is wrong with a file, gathered so that a person learns of all of it at once.
+struct Problems {
+    struct Problem: Equatable {
+        let position: Position
+        let reason: String
+    }
+
+    private(set) var list: [Problem] = []
+
+    mutating func add(_ position: Position, _ reason: String) { list.append(Problem(position: position, reason: reason)) }
+}
+
+/// A value together with its place, for the remarks that are made about it later.
+struct Located<Value> {
+    let value: Value
+    let position: Position
+}
+
+/// One mapping of a YAML file, read key by key. What is not as it should be becomes a problem and reads as nil, so
+/// that reading goes on.
+struct YAMLMapping {
+    /// Its keys lead to it from the top of the file: "repository", empty at the top.
+    let path: String
+    let position: Position
+    private let node: Node.Mapping
+
+    /// Nil, and a problem, where `node` is not a mapping. `example` shows how one is written.
+    init?(_ node: Node, path: String, example: String, _ problems: inout Problems) {
+        guard case .mapping(let mapping) = node else {
+            let what = path.isEmpty ? "the file" : "\"\(path)\""
+            problems.add(Position(node), "\(what) must be a mapping of keys and values, such as \(example)")
+            return nil
+        }
+        self.path = path
+        self.node = mapping
+        position = Position(node)
+    }
+
+    /// In the order of the file.
+    var entries: [(key: Located<String>, value: Node)] {
+        node.map { (Located(value: $0.key.scalar?.string ?? "", position: Position($0.key)), $0.value) }
+    }
+
+    func has(_ key: String) -> Bool { node[key] != nil }
+    func position(of key: String) -> Position { entries.first { $0.key.value == key }?.key.position ?? position }
+    private func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+
+    /// Adds a problem for each key beside `known`. Those of `planned` are keys of a later version.
+    func checkKeys(known: [String], planned: [String] = [], _ problems: inout Problems) {
+        for (key, _) in entries where !known.contains(key.value) {
+            if let original = DuplicateKeys.original(key.value) {
+                problems.add(key.position, "\"\(name(original))\" is given twice")
+            } else if planned.contains(key.value) {
+                problems.add(key.position, "\"\(name(key.value))\" is not supported by this version of pgark; remove it")
+            } else {
+                let suggestion = Suggestion.text(for: key.value, among: known)
+                problems.add(key.position, "unknown key \"\(name(key.value))\"\(suggestion); known are \(known.joined(separator: ", "))")
+            }
+        }
+    }
+
+    func mapping(_ key: String, example: String, _ problems: inout Problems) -> YAMLMapping? {
+        node[key].flatMap { YAMLMapping($0, path: name(key), example: example, &problems) }
+    }
+
+    /// Adds a problem where the key is missing.
+    func requiredMapping(_ key: String, example: String, _ problems: inout Problems) -> YAMLMapping? {
+        if !has(key) { problems.add(position, "\"\(name(key))\" is missing; write \(example)") }
+        return mapping(key, example: example, &problems)
+    }
+
+    func text(_ key: String, _ problems: inout Problems) -> Located<String>? {
+        guard let value = node[key] else { return nil }
+        guard case .scalar(let scalar) = value, value.null == nil, !scalar.string.isEmpty else {
+            problems.add(Position(value), "\"\(name(key))\" must be one value")
+            return nil
+        }
+        return Located(value: scalar.string, position: Position(value))
+    }
+
+    func requiredText(_ key: String, example: String, _ problems: inout Problems) -> Located<String>? {
+        if !has(key) { problems.add(position, "\"\(name(key))\" is missing; write \(example)") }
+        return text(key, &problems)
+    }
+
+    /// A value that `parse` understands; `expected` says what those look like.
+    func value<Value>(
+        _ key: String, expected: String, _ problems: inout Problems, _ parse: (String) -> Value?
+    ) -> Value? {
+        guard let text = text(key, &problems) else { return nil }
+        if let value = parse(text.value) { return value }
+        problems.add(text.position, "\"\(name(key))\" must be \(expected), not \"\(text.value)\"")
+        return nil
+    }
+}

@@ -1,0 +1,235 @@
+import Glibc
+import Postgres
+package import PostgresModel
+import Storage
+package import SystemPackage
+
+/// One program to run: to its end with what it printed, or in the background.
+///
+/// What it prints goes through unlinked files instead of pipes. So no output is too large, nothing can dead-lock, and
+/// a grandchild that keeps the descriptors (a server that pg_ctl started) makes nobody wait.
+///
+/// Arguments are visible to every user of the machine: a secret never is one of them.
+package struct Command: Sendable {
+    package var program: FilePath
+    package var arguments: [String]
+    /// Added to this process's environment.
+    package var environment: [String: String] = [:]
+    /// Where the program works; where we do, unless it is given.
+    package var directory: FilePath?
+    /// What the program reads from its standard input.
+    package var input: [UInt8] = []
+    package var timeoutSeconds = 120.0
+
+    package init(_ program: FilePath, _ arguments: [String], environment: [String: String] = [:]) {
+        self.program = program
+        self.arguments = arguments
+        self.environment = environment
+    }
+
+    package enum Status: Equatable, Sendable, CustomStringConvertible {
+        case exited(Int32)
+        case killed(signal: Int32)
+
+        package var description: String {
+            switch self {
+            case .exited(let code): "exit status \(code)"
+            case .killed(let signal): "killed by signal \(signal) (\(String(cString: strsignal(signal))))"
+            }
+        }
+    }
+
+    package struct Outcome: Sendable {
+        package let status: Status
+        package let output: String
+        package let errors: String
+        package let seconds: Double
+
+        package var succeeded: Bool { status == .exited(0) }
+    }
+
+    /// The program's name and arguments as one would type them.
+    package var typed: String {
+        ([program.lastComponent?.string ?? program.string] + arguments).map(Shell.quoted).joined(separator: " ")
+    }
+
+    /// Runs the program to its end. Throws where it could not be started, took too long, or we were interrupted;
+    /// whether it succeeded is the caller's question.
+    package func outcome() throws -> Outcome {
+        let standardInput = try ScratchFile(input)
+        let output = try ScratchFile()
+        let errors = try ScratchFile()
+        let begin = Deadline.now
+        let child = try spawn(input: standardInput.descriptor, output: output.descriptor, errors: errors.descriptor, newSession: false)
+        let status = try wait(for: child)
+        return Outcome(
+            status: status, output: try output.text(), errors: try errors.text(), seconds: Double(Deadline.now - begin) / 1e9)
+    }
+
+    /// Runs the program to its end; anything but success is a failure with the last lines that it printed.
+    @discardableResult
+    package func run() throws -> Outcome {
+        let outcome = try outcome()
+        guard outcome.succeeded else { throw failure(outcome) }
+        return outcome
+    }
+
+    package func failure(_ outcome: Outcome) -> Failure {
+        let said = outcome.errors.isEmpty ? outcome.output : outcome.errors
+        return Failure(
+            .programFailed, "could not run \(program.lastComponent?.string ?? program.string): \(outcome.status)",
+            details: ["command: \(typed)"] + said.split(whereSeparator: \.isNewline).suffix(8).map(String.init))
+    }
+
+    /// Starts the program in a session of its own, where our terminal's signals do not reach it. What it prints is
+    /// added to `log`.
+    package func start(log: FilePath) throws -> ProcessIdentity {
+        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        let target = log.withPlatformString { open($0, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600) }
+        guard null >= 0, target >= 0 else { throw Failure.system("open", log) }
+        defer {
+            close(null)
+            close(target)
+        }
+        let child = try spawn(input: null, output: target, errors: target, newSession: true)
+        guard let identity = ProcessIdentity(pid: child) else {
+            throw Failure(.programFailed, "could not start \(program): it ended at once", details: ["its log: \(log)"])
+        }
+        return identity
+    }
+}
+
+extension Command {
+    private func spawn(input: Int32, output: Int32, errors: Int32, newSession: Bool) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (descriptor, standard) in [(input, STDIN_FILENO), (output, STDOUT_FILENO), (errors, STDERR_FILENO)] {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, standard)
+        }
+
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        try Self.restoreSignals(&attributes, newSession: newSession)
+
+        // glibc hides its way to give a child another directory, so env(1) of coreutils goes there.
+        let line = (directory.map { ["/usr/bin/env", "--chdir=\($0)"] } ?? []) + [program.string] + arguments
+        let words = line.map { strdup($0) } + [nil]
+        let variables = mergedEnvironment().map { strdup($0) } + [nil]
+        defer { (words + variables).forEach { free($0) } }
+        var child = pid_t()
+        let status = posix_spawn(&child, line[0], &actions, &attributes, words, variables)
+        guard status == 0 else { throw Failure.system("run", program, error: status) }
+        return child
+    }
+
+    /// We ignore SIGPIPE and our threads block some signals; a child begins with the system's defaults.
+    private static func restoreSignals(_ attributes: inout posix_spawnattr_t, newSession: Bool) throws {
+        let setSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which glibc shows only to _GNU_SOURCE
+        var none = sigset_t()
+        sigemptyset(&none)
+        var ignored = sigset_t()
+        sigemptyset(&ignored)
+        sigaddset(&ignored, SIGPIPE)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &ignored)
+        let flags = Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF) | (newSession ? setSession : 0)
+        posix_spawnattr_setflags(&attributes, Int16(flags))
+    }
+
+    private func mergedEnvironment() -> [String] {
+        var merged = Environment.all
+        merged.merge(environment) { _, added in added }
+        return merged.map { "\($0.key)=\($0.value)" }
+    }
+
+    private func wait(for child: pid_t) throws -> Status {
+        let deadline = Deadline(seconds: timeoutSeconds)
+        var pauseMicroseconds: UInt32 = 500
+        while true {
+            if let status = Self.ended(child) { return status }
+            do {
+                try deadline.check("could not wait for \(typed): it still runs after \(timeoutSeconds) s")
+            } catch {
+                Self.end(child)
+                throw error
+            }
+            usleep(pauseMicroseconds)
+            pauseMicroseconds = min(pauseMicroseconds * 2, 20_000)
+        }
+    }
+
+    private static func ended(_ child: pid_t) -> Status? {
+        var status: Int32 = 0
+        guard waitpid(child, &status, WNOHANG) == child else { return nil }
+        let signal = status & 0x7F
+        return signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal: signal)
+    }
+
+    /// Asks the child to end, and after ten seconds insists.
+    private static func end(_ child: pid_t) {
+        kill(child, SIGTERM)
+        let patience = Deadline(seconds: 10)
+        while ended(child) == nil {
+            if patience.isOver { kill(child, SIGKILL) }
+            usleep(10_000)
+        }
+    }
+}
+
+/// A file without a name, for what a program reads or prints.
+private struct ScratchFile: ~Copyable {
+    let descriptor: Int32
+    /// More than any program here prints; the rest is left out.
+    private static let largest = 64 << 20
+
+    init(_ content: [UInt8] = []) throws {
+        var name = Array("/tmp/pgark-XXXXXX".utf8CString)
+        descriptor = mkstemp(&name)
+        guard descriptor >= 0 else { throw Failure.system("create a scratch file in", "/tmp") }
+        unlink(name)
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        guard content.isEmpty || write(descriptor, content, content.count) == content.count else {
+            throw Failure.system("write a scratch file in", "/tmp")
+        }
+        lseek(descriptor, 0, SEEK_SET)
+    }
+
+    deinit { close(descriptor) }
+
+    borrowing func text() throws -> String {
+        let size = min(Int(lseek(descriptor, 0, SEEK_END)), Self.largest)
+        let bytes = [UInt8](unsafeUninitializedCapacity: max(size, 0)) { buffer, count in
+            count = max(0, pread(descriptor, buffer.baseAddress, buffer.count, 0))
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// Words for /bin/sh and for people who paste.
+package enum Shell {
+    package static func quoted(_ word: String) -> String {
+        let plain = word.utf8.allSatisfy {
+            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
+                || "-_./=:,@%+".utf8.contains($0)
+        }
+        if plain, !word.isEmpty { return word }
+        return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+}
+
+package enum Environment {
+    package static var all: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+            entry += 1
+        }
+        return variables
+    }
+
+    package static subscript(name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}

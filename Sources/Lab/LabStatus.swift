@@ -1,0 +1,96 @@
+import Postgres
+package import PostgresModel
+import Storage
+import SystemPackage
+
+/// The three hosts at a glance, as their servers report themselves.
+package struct LabStatus: Encodable, Sendable {
+    package let directory: String
+    package let serverVersion: String
+    package let hosts: [Host]
+    package var isUp: Bool { hosts.prefix(3).allSatisfy { $0.state == .running } }
+
+    package enum State: String, Encodable, Sendable { case running, stopped, missing }
+
+    package struct Host: Encodable, Sendable {
+        package var name: String
+        package var role: String
+        package var state: State
+        package var port: Int?
+        package var pid: Int?
+        package var timeline: Int?
+        package var lsn: LSN?
+        /// The slot on node1 that keeps this host's WAL.
+        package var slot: String?
+        package var slotActive: Bool?
+        package var lagBytes: Int?
+        package var lagSeconds: Double?
+    }
+}
+
+extension LabHosts {
+    package func status() throws -> LabStatus {
+        let primary = try primaryStatus()
+        var hosts = [primary, try standbyStatus(behind: primary.lsn), try repositoryStatus(behind: primary.lsn)]
+        if try restored.exists { hosts.append(try serverStatus(restored, role: "restored")) }
+        return LabStatus(directory: home.directory.string, serverVersion: "\(programs.version)", hosts: hosts)
+    }
+
+    private func primaryStatus() throws -> LabStatus.Host { try serverStatus(node1, role: "primary") }
+
+    private func serverStatus(_ server: PostgresInstance, role: String) throws -> LabStatus.Host {
+        var host = LabStatus.Host(name: server.name, role: role, state: .stopped, port: server.port)
+        guard let process = server.process else {
+            if try !server.exists { host.state = .missing }
+            return host
+        }
+        host.state = .running
+        host.pid = Int(process.pid)
+        let row = try connect(to: server).query(
+            """
+            SELECT pg_is_in_recovery(),
+                   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+                   CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver)
+                        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END
+            """
+        ).first
+        host.role = row?[0] == "t" ? "standby" : role
+        host.lsn = row?[1].flatMap { LSN($0) }
+        host.timeline = row?[2].flatMap { Int($0) }
+        return host
+    }
+
+    private func standbyStatus(behind end: LSN?) throws -> LabStatus.Host {
+        var host = try serverStatus(node2, role: "standby")
+        if let end, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
+        try addSender(application: node2.name, slot: Self.standbySlot, column: "replay", to: &host)
+        return host
+    }
+
+    private func repositoryStatus(behind end: LSN?) throws -> LabStatus.Host {
+        var host = LabStatus.Host(name: "repository", role: "receiver", state: .stopped)
+        if let receiver = state.receiver, receiver.isRunning {
+            host.state = .running
+            host.pid = Int(receiver.pid)
+        }
+        try addSender(application: "pgark", slot: Self.receiverSlot, column: "flush", to: &host)
+        if let end, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
+        return host
+    }
+
+    /// What node1 says about the host: its slot, and where its stream is.
+    private func addSender(application: String, slot: String, column: String, to host: inout LabStatus.Host) throws {
+        guard node1.isRunning else { return }
+        let row = try connect(to: node1).query(
+            """
+            SELECT s.slot_name, s.active, r.\(column)_lsn, extract(epoch FROM r.\(column)_lag)
+            FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid AND r.application_name = $2
+            WHERE s.slot_name = $1
+            """, [slot, application]
+        ).first
+        host.slot = row?[0]
+        host.slotActive = row.map { $0[1] == "t" }
+        if host.lsn == nil { host.lsn = row?[2].flatMap { LSN($0) } }
+        host.lagSeconds = row?[3].flatMap { Double($0) } ?? (row?[2] == nil ? nil : 0)
+    }
+}

@@ -1,0 +1,140 @@
+package import PostgresModel
+import Storage
+package import SystemPackage
+
+/// The backups of a cluster: found, named, pinned, deleted.
+package struct Catalogue: Sendable {
+    package let repository: Repository
+
+    package init(_ repository: Repository) { self.repository = repository }
+
+    package enum Status: String, Codable, Sendable { case done, running, failed, damaged }
+
+    package struct Entry: Sendable {
+        package let id: String
+        package let status: Status
+        /// Nil for a backup that runs or that did not come to its end.
+        package let record: BackupRecord?
+        package let isKept: Bool
+    }
+
+    private static let recordName = "backup.json"
+    private static let tombstoneName = "backup.json.deleted"
+    private static let keptName = "kept"
+
+    package func directory(of id: String) -> FilePath { repository.backups.appending(id) }
+
+    /// Every backup, newest first: by the WAL position where it ended, then by time; never by name.
+    package func entries() throws -> [Entry] {
+        let isBusy = try LockFile.isHeld(repository.writeLock)
+        let names = try Repository.reaching(repository.root) { try Directory.names(in: repository.backups) } ?? []
+        let entries = try names.compactMap { try entry($0, isBusy: isBusy) }
+        let unfinished = entries.filter { $0.record == nil }.sorted { $0.id > $1.id }
+        let finished = entries.filter { $0.record != nil }.sorted { a, b in
+            let (a, b) = (a.record!, b.record!)
+            return (a.timeline, a.endLSN, a.endTime) > (b.timeline, b.endLSN, b.endTime)
+        }
+        return unfinished + finished
+    }
+
+    private func entry(_ id: String, isBusy: Bool) throws -> Entry? {
+        let directory = directory(of: id)
+        guard try Directory.status(directory)?.kind == .directory else { return nil }
+        guard let record: BackupRecord = try Record.read(directory.appending(Self.recordName)) else {
+            return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
+        }
+        guard record.format == Repository.formatVersion else {
+            throw Failure(.unsupported, "could not read backup \(id): its format is \(record.format), this pgark knows 1")
+        }
+        let isKept = try Directory.exists(directory.appending(Self.keptName))
+        return Entry(id: id, status: record.badPages.isEmpty ? .done : .damaged, record: record, isKept: isKept)
+    }
+
+    /// The complete backups, newest first.
+    package func records() throws -> [BackupRecord] { try entries().compactMap(\.record) }
+
+    /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`.
+    package func find(_ reference: String) throws -> Entry {
+        let entries = try entries()
+        let complete = entries.filter { $0.record != nil }
+        let found: Entry? =
+            switch reference {
+            case "latest": complete.first
+            case "oldest": complete.last
+            default: entries.first { $0.id == reference } ?? complete.first { $0.record?.name == reference }
+            }
+        if let found { return found }
+        throw Failure(
+            .backupMissing, "could not find backup \"\(reference)\" of cluster \"\(repository.cluster)\"",
+            details: [complete.isEmpty ? "there is no complete backup" : "there are \(complete.count) complete backups"],
+            hint: complete.isEmpty ? "Take one: pgark backup" : "List them: pgark list")
+    }
+
+    package func findComplete(_ reference: String) throws -> (entry: Entry, record: BackupRecord) {
+        let entry = try find(reference)
+        guard let record = entry.record else {
+            throw Failure(
+                .backupMissing, "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)", hint: "List them: pgark list")
+        }
+        return (entry, record)
+    }
+
+    // MARK: Changes
+
+    /// Makes a backup visible: the last step, durable when it returns.
+    func commit(_ record: BackupRecord) throws {
+        try Record.write(record, to: directory(of: record.id).appending(Self.recordName))
+    }
+
+    package func keep(_ id: String, reason: String) throws {
+        try SmallFile.write(reason + "\n", to: directory(of: id).appending(Self.keptName), permissions: Repository.filePermissions)
+    }
+
+    package func release(_ id: String) throws {
+        try Directory.remove(directory(of: id).appending(Self.keptName))
+        try Directory.synchronize(directory(of: id))
+    }
+
+    /// Deletes a backup: first it stops being one, then its content goes. Content that another backup refers to stays.
+    /// Interrupted at any point, the rest is garbage. The caller holds the write lock and the lock against readers.
+    /// Returns the bytes that were freed.
+    package func delete(_ id: String) throws -> ByteCount {
+        let record = directory(of: id).appending(Self.recordName)
+        if try Directory.exists(record) { try Directory.rename(record, to: directory(of: id).appending(Self.tombstoneName)) }
+        return try collectGarbage()
+    }
+
+    /// Removes what no complete backup refers to: packs, and directories without a record. Safe only while no backup
+    /// runs, so the caller holds the write lock.
+    @discardableResult
+    package func collectGarbage() throws -> ByteCount {
+        var freed = 0
+        let used = Set(try records().flatMap(\.packs))
+        for name in try Directory.names(in: repository.packs) ?? [] {
+            let path = repository.packs.appending(name)
+            if name.hasSuffix(Self.packSuffix), used.contains(String(name.dropLast(Self.packSuffix.count))) { continue }
+            freed += try Directory.status(path)?.size ?? 0
+            try Directory.remove(path)
+        }
+        try Directory.synchronize(repository.packs)
+        for name in try Directory.names(in: repository.backups) ?? [] {
+            let directory = repository.backups.appending(name)
+            if try Directory.exists(directory.appending(Self.recordName)) { continue }
+            for file in try Directory.names(in: directory) ?? [] {
+                freed += try Directory.status(directory.appending(file))?.size ?? 0
+            }
+            try Directory.removeTree(directory)
+        }
+        try Directory.synchronize(repository.backups)
+        return ByteCount(freed)
+    }
+
+    static let packSuffix = ".pack"
+
+    func packPath(_ name: String) -> FilePath { repository.packs.appending(name + Self.packSuffix) }
+    func mapPath(_ id: String) -> FilePath { directory(of: id).appending("map.zst") }
+    package func manifestPath(_ id: String) -> FilePath { directory(of: id).appending("manifest") }
+    package func configurationPath(_ id: String, _ name: String) -> FilePath {
+        directory(of: id).appending("config").appending(name)
+    }
+}

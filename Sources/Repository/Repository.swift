@@ -1,0 +1,183 @@
+import FoundationEssentials
+package import PostgresModel
+package import Storage
+package import SystemPackage
+
+/// One cluster's part of a repository: where its files lie, whose they are, and who may change them.
+///
+/// The layout is specified in docs/repository-format.md. Nothing is visible in the catalogue before its
+/// `backup.json` is, and that is written last: whatever lacks one is garbage.
+package struct Repository: Sendable {
+    package static let formatVersion = 1
+
+    /// The repository's own directory and, below it, this cluster's.
+    package let root: FilePath
+    package let cluster: String
+    package var directory: FilePath { root.appending(cluster) }
+
+    package init(root: FilePath, cluster: String) {
+        self.root = root
+        self.cluster = cluster
+    }
+
+    package var wal: FilePath { directory.appending("wal") }
+    package var incoming: FilePath { directory.appending("incoming") }
+    package var packs: FilePath { directory.appending("packs") }
+    package var backups: FilePath { directory.appending("backups") }
+    package var locks: FilePath { directory.appending("locks") }
+    private var clusterFile: FilePath { directory.appending("cluster.json") }
+    private var repositoryFile: FilePath { root.appending("repository.json") }
+
+    static let filePermissions: UInt32 = 0o640
+    static let directoryPermissions: UInt32 = 0o750
+
+    // MARK: Whose data this is
+
+    package struct System: Codable, Sendable, Equatable {
+        package var systemIdentifier: SystemIdentifier
+        package var serverMajor: Int
+        package var walSegmentSize: WALSegmentSize
+
+        package init(systemIdentifier: SystemIdentifier, serverMajor: Int, walSegmentSize: WALSegmentSize) {
+            self.systemIdentifier = systemIdentifier
+            self.serverMajor = serverMajor
+            self.walSegmentSize = walSegmentSize
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case systemIdentifier = "system_identifier", serverMajor = "server_major", walSegmentSize = "wal_segment_bytes"
+        }
+    }
+
+    private struct ClusterRecord: Codable {
+        var format: Int
+        var name: String
+        /// Oldest first; the last one is current.
+        var systems: [System]
+    }
+
+    private struct RepositoryRecord: Codable {
+        var format: Int
+        var id: String
+    }
+
+    /// The system whose backups and WAL are kept here; nil where nothing was stored yet.
+    package func system() throws -> System? {
+        try checkRepositoryFile()
+        guard let record: ClusterRecord = try Record.read(clusterFile) else { return nil }
+        try Self.check(format: record.format, of: clusterFile)
+        return record.systems.last
+    }
+
+    /// As `system`, where nothing stored is an error.
+    package func requireSystem() throws -> System {
+        if let system = try system() { return system }
+        throw Failure(
+            .clusterMissing, "could not find cluster \"\(cluster)\" in the repository \(root): nothing was stored for it yet",
+            hint: "Take a first backup: pgark backup")
+    }
+
+    /// Makes the repository ready for `system`, creating what is missing. Refuses another system's data.
+    package func prepare(for system: System) throws {
+        if let known = try self.system() {
+            guard known.systemIdentifier == system.systemIdentifier else {
+                throw Failure(
+                    .foreignSystem, "could not use the repository \(directory): it holds another system's data",
+                    details: ["system identifier there \(known.systemIdentifier), of the server \(system.systemIdentifier)"],
+                    hint: "Give this server its own cluster name or its own repository path in the cluster file.")
+            }
+            return try createDirectories()
+        }
+        try Self.reaching(root) {
+            try Directory.create(root, permissions: Self.directoryPermissions)
+            if try !Directory.exists(repositoryFile) {
+                try Record.write(RepositoryRecord(format: Self.formatVersion, id: Self.newIdentifier()), to: repositoryFile)
+            }
+            try createDirectories()
+            try Record.write(
+                ClusterRecord(format: Self.formatVersion, name: cluster, systems: [system]), to: clusterFile)
+        }
+    }
+
+    private func createDirectories() throws {
+        for path in [wal, incoming, packs, backups, locks] {
+            try Directory.create(path, permissions: Self.directoryPermissions)
+        }
+    }
+
+    private func checkRepositoryFile() throws {
+        guard let record: RepositoryRecord = try Self.reaching(root, { try Record.read(repositoryFile) }) else { return }
+        try Self.check(format: record.format, of: repositoryFile)
+    }
+
+    private static func check(format: Int, of path: FilePath) throws {
+        guard format == formatVersion else {
+            throw Failure(
+                .unsupported, "could not use \(path): its format is \(format), this pgark knows \(formatVersion)",
+                hint: "Use the pgark that wrote it, or a newer one.")
+        }
+    }
+
+    /// Says of a failure that it is the repository that cannot be reached.
+    package static func reaching<Value>(_ root: FilePath, _ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let failure as Failure where failure.code == .permissionDenied || failure.code == .inputOutput {
+            throw Failure(
+                .repositoryUnreachable, "could not reach the repository \(root): \(failure.message)", details: failure.details,
+                hint: failure.hint ?? "Check repository.path in the cluster file, and that this user may write there: ls -ld \(root)")
+        }
+    }
+
+    private static func newIdentifier() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<2).map { _ in
+            let digits = String(generator.next(), radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
+
+    // MARK: Locks
+
+    /// Held by whatever adds or removes backups: one at a time.
+    package func lockForWriting(to verb: String) throws -> LockFile {
+        try LockFile.require(writeLock, purpose: "pgark \(verb)", to: verb)
+    }
+
+    package var writeLock: FilePath { locks.appending("write.lock") }
+
+    /// Held shared by whatever reads a backup's content for a while; exclusively by what removes content.
+    package func lockForReading(to verb: String) throws -> LockFile {
+        try LockFile.require(readLock, exclusive: false, purpose: "pgark \(verb)", to: verb)
+    }
+
+    package func lockAgainstReaders(to verb: String) throws -> LockFile {
+        try LockFile.require(readLock, purpose: "pgark \(verb)", to: verb)
+    }
+
+    private var readLock: FilePath { locks.appending("read.lock") }
+    /// Held by whoever streams WAL into `incoming`.
+    package var receiveLock: FilePath { locks.appending("receive.lock") }
+}
+
+/// Small JSON records, written so that a crash leaves the old one or the new one.
+enum Record {
+    static func read<Value: Decodable>(_ path: FilePath) throws -> Value? {
+        guard let bytes = try SmallFile.read(path) else { return nil }
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+        } catch {
+            throw Failure(.damaged, "could not read \(path): it is not the record it should be", details: ["\(error)"])
+        }
+    }
+
+    static func bytes(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+    }
+
+    static func write(_ value: some Encodable, to path: FilePath) throws {
+        try SmallFile.write(try bytes(value), to: path, permissions: Repository.filePermissions)
+    }
+}

@@ -1,0 +1,82 @@
+import PostgresModel
+import Storage
+import SystemPackage
+
+/// Proves that what a backup needs is there and undamaged, without restoring it.
+package struct Verification {
+    package struct Problem: Codable, Sendable, Equatable {
+        package var backup: String
+        package var file: String
+        /// The first block that is hit, where the file is a relation.
+        package var block: Int?
+        package var message: String
+    }
+
+    package struct Report: Sendable {
+        package var files = 0
+        package var bytes = 0
+        package var problems: [Problem] = []
+    }
+
+    private let reader: BackupReader
+    private let deep: Bool
+
+    /// `deep` decompresses everything and checks files and pages too; else only what is stored is checked.
+    package init(_ reader: BackupReader, deep: Bool) {
+        self.reader = reader
+        self.deep = deep
+    }
+
+    /// Problems are collected, not thrown; `tick` is called after each file.
+    package func run(tick: (Report) throws -> Void) throws -> Report {
+        var report = Report()
+        check(reader.mapPath, reader.record.map, "map.zst", &report)
+        check(reader.manifestPath, reader.record.manifest, "manifest", &report)
+        for file in reader.record.configuration {
+            check(reader.configurationPath(file), file.content, "config/\(file.name)", &report)
+        }
+        let frames = try reader.frames()
+        do {
+            try reader.entries { entry in
+                if case .file(let size, let checksum, let extents) = entry.kind {
+                    report.files += 1
+                    report.bytes += size
+                    if let problem = check(entry.path, checksum, extents, frames) { report.problems.append(problem) }
+                    try tick(report)
+                }
+            }
+        } catch let failure as Failure where failure.code != .interrupted {
+            report.problems.append(problem("map.zst", nil, failure.message))
+        }
+        return report
+    }
+
+    private func problem(_ file: String, _ block: Int?, _ message: String) -> Problem {
+        Problem(backup: reader.record.id, file: file, block: block, message: message)
+    }
+
+    private func check(_ path: FilePath, _ expected: BackupRecord.StoredFile, _ name: String, _ report: inout Report) {
+        do {
+            let found = try BackupWriter.describe(path)
+            if found != expected { report.problems.append(problem(name, nil, "\(path) is not what was stored")) }
+        } catch {
+            report.problems.append(problem(name, nil, "\(error)"))
+        }
+    }
+
+    private func check(_ path: String, _ checksum: UInt32, _ extents: [Extent], _ frames: FrameReader) -> Problem? {
+        let firstBlock = RelationFile.firstBlock(ofPath: path)
+        var sum = CRC32C()
+        var position = 0
+        for extent in extents {
+            let block = firstBlock.map { Int($0) + position / RelationFile.pageSize }
+            do {
+                try frames.bytes(extent) { bytes in if deep { sum.add(bytes) } }
+            } catch {
+                return problem(path, block, (error as? Failure)?.message ?? "\(error)")
+            }
+            position += extent.length
+        }
+        return deep && sum.value != checksum ? problem(path, nil, "its content is not what the server sent") : nil
+    }
+}

@@ -1,0 +1,247 @@
+package import PostgresModel
+package import Storage
+package import SystemPackage
+
+/// The WAL of a cluster: finished segments compressed in `wal/`, those on their way raw in `incoming/`.
+///
+/// A segment is, in this order, `incoming/NAME.partial` while it is received, `incoming/NAME` when it is complete and
+/// durable, `wal/<16 digits>/NAME.zst` when it is archived. The raw file goes only after its archived form is durable,
+/// name included, so that what was once acknowledged is always in one of the three places.
+package struct WALArchive: Sendable {
+    package let repository: Repository
+    package let system: Repository.System
+    package var segmentSize: WALSegmentSize { system.walSegmentSize }
+
+    package init(_ repository: Repository, system: Repository.System) {
+        self.repository = repository
+        self.system = system
+    }
+
+    private static let compressedSuffix = ".zst"
+    private static let partialSuffix = ".partial"
+
+    package func archivedPath(_ segment: WALSegment) -> FilePath {
+        let name = segment.name(size: segmentSize)
+        return repository.wal.appending(String(name.prefix(16))).appending(name + Self.compressedSuffix)
+    }
+    package func completePath(_ segment: WALSegment) -> FilePath {
+        repository.incoming.appending(segment.name(size: segmentSize))
+    }
+    package func partialPath(_ segment: WALSegment) -> FilePath {
+        repository.incoming.appending(segment.name(size: segmentSize) + Self.partialSuffix)
+    }
+
+    // MARK: Histories
+
+    package func historyPath(_ timeline: TimelineID) -> FilePath { repository.wal.appending(timeline.historyFileName) }
+
+    /// Nil where the history of this timeline is not stored. Timeline 1 has none and needs none.
+    package func history(of timeline: TimelineID) throws -> TimelineHistory? {
+        if timeline == .first { return TimelineHistory(of: timeline) }
+        guard let text = try SmallFile.readText(historyPath(timeline)) else { return nil }
+        return try TimelineHistory(parsing: text, of: timeline)
+    }
+
+    /// Stores a history file; durable when it returns, and so before the first segment of its timeline.
+    package func store(history content: String, of timeline: TimelineID) throws {
+        let path = historyPath(timeline)
+        _ = try TimelineHistory(parsing: content, of: timeline)
+        if let stored = try SmallFile.readText(path) {
+            guard stored != content else { return }
+            throw Failure(
+                .walConflict, "could not store \(timeline.historyFileName): another history of timeline \(timeline) is there",
+                details: ["stored in \(path): \(stored.count) characters; from the server: \(content.count)"],
+                hint: "Two servers have gone apart under one timeline number. Give the new one its own cluster name.")
+        }
+        try SmallFile.write(content, to: path, permissions: Repository.filePermissions)
+    }
+
+    package func timelinesWithHistory() throws -> [TimelineID] {
+        try (Directory.names(in: repository.wal) ?? []).compactMap { name in
+            guard name.hasSuffix(".history"), name.utf8.count == 16 else { return nil }
+            return UInt32(name.prefix(8), radix: 16).map { TimelineID(rawValue: $0) }
+        }.sorted()
+    }
+
+    // MARK: What is there
+
+    package enum Place: Sendable, Equatable {
+        case archived(storedBytes: Int)
+        case complete
+        /// So many bytes from the segment's start.
+        case partial(bytes: Int)
+    }
+
+    /// Where a segment is, in its most complete form; nil where it is nowhere.
+    package func place(of segment: WALSegment) throws -> Place? {
+        if let status = try Directory.status(archivedPath(segment)) { return .archived(storedBytes: status.size) }
+        if try Directory.exists(completePath(segment)) { return .complete }
+        if let status = try Directory.status(partialPath(segment)) {
+            // It may have been finished between the looks; then it is in a place looked at already.
+            return .partial(bytes: status.size)
+        }
+        if let status = try Directory.status(archivedPath(segment)) { return .archived(storedBytes: status.size) }
+        return try Directory.exists(completePath(segment)) ? .complete : nil
+    }
+
+    /// All segments, by timeline and position.
+    package func segments() throws -> [(segment: WALSegment, place: Place)] {
+        var found: [WALSegment: Place] = [:]
+        func look(_ name: String, _ place: (WALSegment) throws -> Place?) throws {
+            guard let segment = WALSegment(name: name, size: segmentSize), let place = try place(segment) else { return }
+            found[segment] = place
+        }
+        // In the order in which a segment moves, so that none is missed on its way.
+        for name in try Directory.names(in: repository.incoming) ?? [] {
+            if name.hasSuffix(Self.partialSuffix) {
+                try look(String(name.dropLast(Self.partialSuffix.count))) { segment in
+                    try Directory.status(partialPath(segment)).map { .partial(bytes: $0.size) }
+                }
+            } else {
+                try look(name) { _ in .complete }
+            }
+        }
+        for folder in try Directory.names(in: repository.wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
+            for name in try Directory.names(in: repository.wal.appending(folder)) ?? []
+            where name.hasSuffix(Self.compressedSuffix) {
+                try look(String(name.dropLast(Self.compressedSuffix.count))) { segment in
+                    try Directory.status(archivedPath(segment)).map { .archived(storedBytes: $0.size) }
+                }
+            }
+        }
+        return found.map { ($0.key, $0.value) }.sorted { a, b in
+            (a.0.timeline, a.0.number) < (b.0.timeline, b.0.number)
+        }.map { (segment: $0.0, place: $0.1) }
+    }
+
+    /// A contiguous stretch of WAL of one timeline.
+    package struct Range: Sendable, Equatable {
+        package let timeline: TimelineID
+        package let from: LSN
+        package internal(set) var to: LSN
+        package internal(set) var segments: Int
+        package internal(set) var storedBytes: Int
+    }
+
+    /// What is stored, in contiguous ranges, by timeline and position. Between two of one timeline is a gap.
+    package func ranges() throws -> [Range] {
+        var ranges: [Range] = []
+        for (segment, place) in try segments() {
+            let start = segment.start(size: segmentSize)
+            let (end, bytes) =
+                switch place {
+                case .archived(let stored): (segment.end(size: segmentSize), stored)
+                case .complete: (segment.end(size: segmentSize), segmentSize.bytes)
+                case .partial(let received): (start + received, received)
+                }
+            if let last = ranges.last, last.timeline == segment.timeline, last.to == start {
+                ranges[ranges.count - 1].to = end
+                ranges[ranges.count - 1].segments += 1
+                ranges[ranges.count - 1].storedBytes += bytes
+            } else {
+                ranges.append(Range(timeline: segment.timeline, from: start, to: end, segments: 1, storedBytes: bytes))
+            }
+        }
+        return ranges
+    }
+
+    /// How far WAL reaches without a gap, beginning with the byte at `start` of `timeline`; nil where not even that is
+    /// there.
+    package func reach(from start: LSN, on timeline: TimelineID) throws -> LSN? {
+        try ranges().last { $0.timeline == timeline && $0.from <= start && start <= $0.to }?.to
+    }
+
+    /// The place from which a receiver goes on: the end of the newest timeline's last range.
+    package func frontier() throws -> (timeline: TimelineID, position: LSN)? {
+        try ranges().last.map { ($0.timeline, $0.to) }
+    }
+
+    // MARK: From incoming to the archive
+
+    /// Complete segments that still wait in `incoming`.
+    package func waiting() throws -> [WALSegment] {
+        try (Directory.names(in: repository.incoming) ?? []).compactMap { WALSegment(name: $0, size: segmentSize) }
+    }
+
+    /// The received file becomes a complete segment. It is durable already; the new name is when this returns.
+    package func complete(_ segment: WALSegment) throws {
+        try Directory.rename(partialPath(segment), to: completePath(segment))
+    }
+
+    /// Compresses a complete segment into the archive and then removes its raw form. Where the archive has it already,
+    /// the contents must be equal.
+    package func archive(_ segment: WALSegment, level: CompressionLevel) throws {
+        let source = completePath(segment)
+        let target = archivedPath(segment)
+        if try Directory.exists(target) {
+            try requireEqual(source, target)
+        } else {
+            try Directory.create(target.removingLastComponent(), permissions: Repository.directoryPermissions)
+            try compress(source, to: target, level: level)
+        }
+        try Directory.remove(source)
+    }
+
+    private func compress(_ source: FilePath, to target: FilePath, level: CompressionLevel) throws {
+        let file = try File(source, .read)
+        let writer = try CompressedFileWriter(target, level: level, permissions: Repository.filePermissions)
+        do {
+            try withUnsafeTemporaryAllocation(byteCount: 256 * 1024, alignment: 16) { buffer in
+                var offset = 0
+                while offset < segmentSize.bytes {
+                    let count = try file.read(at: offset, into: buffer)
+                    guard count > 0 else {
+                        throw Failure(.damaged, "could not archive \(source): it has \(offset) of \(segmentSize.bytes) bytes")
+                    }
+                    try writer.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                    offset += count
+                }
+            }
+            try writer.commit()
+        } catch {
+            writer.discard()
+            throw error
+        }
+    }
+
+    private func requireEqual(_ source: FilePath, _ target: FilePath) throws {
+        let file = try File(source, .read)
+        var offset = 0
+        var isEqual = true
+        try CompressedFile.read(target) { bytes in
+            let own = try file.bytes(at: offset, count: bytes.count)
+            isEqual = isEqual && own.count == bytes.count && own.withUnsafeBytes { $0.elementsEqual(bytes) }
+            offset += bytes.count
+        }
+        guard isEqual, offset == segmentSize.bytes else {
+            throw Failure(
+                .walConflict, "could not archive \(source): \(target) has the same name and other content",
+                hint: "Two servers write the same timeline. Find out which one belongs here before anything is removed.")
+        }
+    }
+
+    // MARK: The frontier's time
+
+    /// A moment of the server's clock at which all of its WAL was durable here: what a restore to a time may rely on.
+    package struct Moment: Codable, Sendable, Equatable {
+        package var timeline: TimelineID
+        package var durableLSN: LSN
+        package var time: Timestamp
+
+        package init(timeline: TimelineID, durableLSN: LSN, time: Timestamp) {
+            self.timeline = timeline
+            self.durableLSN = durableLSN
+            self.time = time
+        }
+
+        private enum CodingKeys: String, CodingKey { case timeline, durableLSN = "durable_lsn", time }
+    }
+
+    private var momentPath: FilePath { repository.incoming.appending("frontier.json") }
+
+    package func moment() throws -> Moment? { try Record.read(momentPath) }
+    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath) }
+
+    /// True while some process streams WAL into this repository.
+    package func isReceiving() throws -> Bool { try LockFile.isHeld(repository.receiveLock) }
+}

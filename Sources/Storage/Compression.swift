@@ -1,0 +1,114 @@
+internal import CZstd
+import PostgresModel
+
+/// How much work zstd puts into a frame: 1 (fastest) to 19.
+package struct CompressionLevel: Sendable, Equatable {
+    package let rawValue: Int
+
+    package static let standard = CompressionLevel(3)!
+
+    package init?(_ rawValue: Int) {
+        guard (1...19).contains(rawValue) else { return nil }
+        self.rawValue = rawValue
+    }
+}
+
+/// A zstd compressor for whole buffers and for streams. Every frame it makes carries zstd's own content checksum, so
+/// that `zstd -d` proves it too. Not for two threads at once.
+package final class Compressor {
+    private let context: OpaquePointer
+
+    package init(_ level: CompressionLevel) throws {
+        guard let context = ZSTD_createCCtx() else { throw Failure(.internalError, "could not start zstd: out of memory") }
+        self.context = context
+        try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level.rawValue)))
+        try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1))
+    }
+
+    deinit { ZSTD_freeCCtx(context) }
+
+    package static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
+
+    /// Compresses `source` as one frame into `target`, which must have room for `bound(source.count)`.
+    package func compress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws -> Int {
+        try Self.check(ZSTD_compress2(context, target.baseAddress, target.count, source.baseAddress, source.count))
+    }
+
+    package enum Step: Sendable { case more, finish }
+
+    /// Compresses a piece of a stream; `output` sees what comes out, in pieces.
+    package func stream(_ source: UnsafeRawBufferPointer, _ step: Step, output: (UnsafeRawBufferPointer) throws -> Void) throws {
+        var input = ZSTD_inBuffer(src: source.baseAddress, size: source.count, pos: 0)
+        try withUnsafeTemporaryAllocation(byteCount: ZSTD_CStreamOutSize(), alignment: 16) { buffer in
+            while true {
+                var target = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
+                let left = try Self.check(
+                    ZSTD_compressStream2(context, &target, &input, step == .finish ? ZSTD_e_end : ZSTD_e_continue))
+                if target.pos > 0 { try output(UnsafeRawBufferPointer(rebasing: buffer[..<target.pos])) }
+                if step == .finish ? left == 0 : input.pos == input.size { break }
+            }
+        }
+    }
+
+    @discardableResult
+    private static func check(_ status: Int) throws -> Int {
+        guard ZSTD_isError(status) == 0 else {
+            throw Failure(.internalError, "could not compress: \(String(cString: ZSTD_getErrorName(status)))")
+        }
+        return status
+    }
+}
+
+/// A zstd decompressor for whole frames and for streams. Not for two threads at once.
+package final class Decompressor {
+    private let context: OpaquePointer
+
+    package init() throws {
+        guard let context = ZSTD_createDCtx() else { throw Failure(.internalError, "could not start zstd: out of memory") }
+        self.context = context
+    }
+
+    deinit { ZSTD_freeDCtx(context) }
+
+    /// Decompresses one frame, whose content must be exactly as long as `target`.
+    package func decompress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws {
+        let count = try Self.check(
+            ZSTD_decompressDCtx(context, target.baseAddress, target.count, source.baseAddress, source.count))
+        guard count == target.count else {
+            throw Failure(.damaged, "could not decompress: \(count) bytes where \(target.count) were due")
+        }
+    }
+
+    /// Decompresses a stream from `input`, which fills the buffer it is given and says how much (0 at the end);
+    /// `output` sees the content in pieces. Throws `damaged` where the stream ends within a frame.
+    package func stream(
+        input: (UnsafeMutableRawBufferPointer) throws -> Int, output: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        ZSTD_DCtx_reset(context, ZSTD_reset_session_only)
+        try withUnsafeTemporaryAllocation(byteCount: ZSTD_DStreamInSize(), alignment: 16) { compressed in
+            try withUnsafeTemporaryAllocation(byteCount: ZSTD_DStreamOutSize(), alignment: 16) { content in
+                var pending = 1
+                while true {
+                    let count = try input(compressed)
+                    if count == 0 { break }
+                    var source = ZSTD_inBuffer(src: compressed.baseAddress, size: count, pos: 0)
+                    var isFull = false
+                    while source.pos < source.size || isFull {
+                        var target = ZSTD_outBuffer(dst: content.baseAddress, size: content.count, pos: 0)
+                        pending = try Self.check(ZSTD_decompressStream(context, &target, &source))
+                        if target.pos > 0 { try output(UnsafeRawBufferPointer(rebasing: content[..<target.pos])) }
+                        isFull = target.pos == target.size && pending != 0
+                    }
+                }
+                guard pending == 0 else { throw Failure(.damaged, "could not decompress: the data ends early") }
+            }
+        }
+    }
+
+    private static func check(_ status: Int) throws -> Int {
+        guard ZSTD_isError(status) == 0 else {
+            throw Failure(.damaged, "could not decompress: \(String(cString: ZSTD_getErrorName(status)))")
+        }
+        return status
+    }
+}

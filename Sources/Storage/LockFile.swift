@@ -1,0 +1,43 @@
+import Glibc
+import PostgresModel
+package import SystemPackage
+
+/// A lock between processes: flock(2) on a file that also says who holds it. It ends with the process, however that
+/// ends, so a lock is never left behind.
+package final class LockFile {
+    private let file: File
+
+    private init(_ file: File) { self.file = file }
+
+    /// Nil where another process holds the lock.
+    package static func take(_ path: FilePath, exclusive: Bool = true, purpose: String) throws -> LockFile? {
+        let file = try File(path, .update, permissions: 0o644)
+        guard try file.tryLock(exclusive: exclusive) else { return nil }
+        if exclusive {
+            try file.truncate(to: 0)
+            try Array("\(purpose), process \(getpid())\n".utf8).withUnsafeBytes { try file.write($0, at: 0) }
+        }
+        return LockFile(file)
+    }
+
+    /// Takes the lock or throws `locked`, which names the holder.
+    package static func require(_ path: FilePath, exclusive: Bool = true, purpose: String, to verb: String) throws -> LockFile {
+        if let lock = try take(path, exclusive: exclusive, purpose: purpose) { return lock }
+        let holder = try holder(path)
+        throw Failure(
+            .locked, "could not \(verb): \(holder ?? "another process") holds the lock",
+            details: ["lock file \(path)"], hint: "Wait for it to end, or end it, then run the command again.")
+    }
+
+    /// Who holds or held the lock, as it described itself.
+    package static func holder(_ path: FilePath) throws -> String? {
+        let text = try SmallFile.readText(path)?.split(whereSeparator: \.isNewline).first.map(String.init)
+        return text?.isEmpty == true ? nil : text
+    }
+
+    /// True while some process holds the lock exclusively.
+    package static func isHeld(_ path: FilePath) throws -> Bool {
+        guard try Directory.exists(path) else { return false }
+        return try !File(path, .read).tryLock(exclusive: false)
+    }
+}

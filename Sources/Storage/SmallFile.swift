@@ -1,0 +1,48 @@
+import Glibc
+package import PostgresModel
+package import SystemPackage
+
+/// Files that are read and written whole: records, labels, settings.
+package enum SmallFile {
+    /// No such file is larger; a larger one is not what it claims to be.
+    package static let largest = ByteCount(64 << 20)
+
+    /// Nil where the file does not exist.
+    package static func read(_ path: FilePath) throws -> [UInt8]? {
+        guard try Directory.exists(path) else { return nil }
+        let file = try File(path, .read)
+        let size = try file.size
+        guard size <= largest.rawValue else {
+            throw Failure(.damaged, "could not read \(path): it has \(ByteCount(size)), the limit is \(largest)")
+        }
+        var bytes = [UInt8](repeating: 0, count: size)
+        let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+        return Array(bytes[..<count])
+    }
+
+    package static func readText(_ path: FilePath) throws -> String? {
+        try read(path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// Replaces the file: after a crash at any moment there is the old content or the new one, never between.
+    /// Durable when it returns.
+    package static func write(
+        _ bytes: some Collection<UInt8>, to path: FilePath, permissions: UInt32 = 0o600, owner: Owner? = nil
+    ) throws {
+        let temporary = FilePath("\(path).\(getpid()).tmp")
+        do {
+            let file = try File(temporary, .replace, permissions: permissions)
+            try Array(bytes).withUnsafeBytes { try file.write($0, at: 0) }
+            if let owner { try file.setOwner(owner) }
+            try file.synchronize()
+            try Directory.rename(temporary, to: path)
+        } catch {
+            try? Directory.remove(temporary)  // the error that brought us here says more than this one could
+            throw error
+        }
+    }
+
+    package static func write(_ text: String, to path: FilePath, permissions: UInt32 = 0o600, owner: Owner? = nil) throws {
+        try write(text.utf8, to: path, permissions: permissions, owner: owner)
+    }
+}

@@ -1,0 +1,95 @@
+internal import CLinux
+import Glibc
+
+/// A named thread for work that blocks: libpq, files, compression. Swift's own pool never waits for a disk.
+package final class WorkerThread<Value: Sendable>: Sendable {
+    private let outcome = Monitor<Swift.Result<Value, any Error>?>(nil)
+
+    package init(_ name: String, _ body: @escaping @Sendable () throws -> Value) {
+        let outcome = outcome
+        startThread(name) {
+            let result = Swift.Result { try body() }
+            outcome.change { $0 = result }
+        }
+    }
+
+    /// Waits for the thread's end and returns or throws what its body did.
+    package func join() throws -> Value { try outcome.wait { $0 }.get() }
+
+    package var isFinished: Bool { outcome.read { $0 != nil } }
+}
+
+private final class ThreadBody: Sendable {
+    let name: String
+    let run: @Sendable () -> Void
+
+    init(name: String, run: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.run = run
+    }
+}
+
+private func startThread(_ name: String, _ run: @escaping @Sendable () -> Void) {
+    var thread = pthread_t()
+    let body = Unmanaged.passRetained(ThreadBody(name: String(name.prefix(15)), run: run)).toOpaque()
+    let status = pthread_create(&thread, nil, { context in
+        let body = Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue()
+        pgark_block_interrupts()
+        pgark_name_thread(body.name)
+        body.run()
+        return nil
+    }, body)
+    precondition(status == 0, "the system has no room for another thread")
+    pthread_detach(thread)
+}
+
+/// A mutual exclusion with a condition to wait for. `Synchronization.Mutex` has none to wait on.
+///
+/// SAFETY of `@unchecked Sendable`: `state` is touched only while the mutex is held.
+package final class Monitor<State>: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var state: State
+
+    package init(_ state: State) {
+        self.state = state
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Runs `body` alone, then wakes everybody who waits.
+    package func change<Value>(_ body: (inout State) throws -> Value) rethrows -> Value {
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        return try body(&state)
+    }
+
+    package func read<Value>(_ body: (State) throws -> Value) rethrows -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body(state)
+    }
+
+    /// Runs `body`, again after each change, until it returns something.
+    package func wait<Value>(_ body: (inout State) throws -> Value?) rethrows -> Value {
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        while true {
+            if let value = try body(&state) { return value }
+            pthread_cond_wait(condition, mutex)
+        }
+    }
+}
