@@ -18,6 +18,7 @@ struct TimelineStream {
     private var lastReply = Deadline.now
     private var lastFlush = Deadline.now
     private var lastMoment: UInt64 = 0
+    private var grace: Deadline?
 
     /// Without traffic the server hears from us this often; it gives up after wal_sender_timeout, 60 s by default.
     private static let replyInterval: UInt64 = 10_000_000_000
@@ -53,7 +54,7 @@ struct TimelineStream {
                     try replyIfDue()
                     try note(force: false)
                 }
-                if isEnding() { return try end() }
+                if isEnding(), isCaughtUp || isOverdue() { return try end() }
                 _ = try connection.waitForInput(milliseconds: 200)
             }
         } catch {
@@ -61,6 +62,18 @@ struct TimelineStream {
             try? flush()
             throw error
         }
+    }
+
+    /// True where everything is durable that the server had when it last spoke.
+    private var isCaughtUp: Bool { !position.hasUnflushed && position.flushed >= serverEnd }
+
+    /// Asked to end, the stream still takes what the server has, for so long at most.
+    private static let graceSeconds = 2.0
+
+    private mutating func isOverdue() -> Bool {
+        let end = grace ?? Deadline(seconds: Self.graceSeconds)
+        grace = end
+        return end.isOver
     }
 
     /// Takes messages until the socket is empty, a reply is due, or unflushed bytes grow old.
@@ -127,7 +140,7 @@ struct TimelineStream {
 
     /// Writes down up to which moment of the server's clock everything is durable here.
     private mutating func note(force: Bool) throws {
-        guard let clock = serverClock, position.flushed >= serverEnd, !position.hasUnflushed else { return }
+        guard let clock = serverClock, isCaughtUp else { return }
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         try archive.note(WALArchive.Moment(timeline: position.timeline, durableLSN: position.flushed, time: clock))
         lastMoment = Deadline.now

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-package import PostgresModel
+import PostgresModel
 import Storage
 
 /// The one place that writes for people and for scripts: data on stdout, everything else on stderr.
@@ -21,10 +21,10 @@ struct Output: Sendable {
     /// Prints `document` where JSON was asked for, else what `text` makes.
     func data(_ document: some Encodable, text: () -> String) throws {
         if json {
-            Self.write(try Self.encoded(document) + "\n", to: STDOUT_FILENO)
+            FileHandleText.write(try Self.encoded(document) + "\n", to: STDOUT_FILENO)
         } else {
             let text = text()
-            if !text.isEmpty { Self.write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
+            if !text.isEmpty { FileHandleText.write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
         }
     }
 
@@ -51,11 +51,11 @@ struct Output: Sendable {
     // MARK: Remarks
 
     /// A line of explanation, on stderr.
-    func note(_ text: String) { Self.write(text + "\n", to: STDERR_FILENO) }
+    func note(_ text: String) { FileHandleText.write(text + "\n", to: STDERR_FILENO) }
 
     /// What to do next, after a success; silent with --json.
     func next(_ command: String) {
-        if !json { Self.write(paint("next: ", .faint) + command + "\n", to: STDERR_FILENO) }
+        if !json { FileHandleText.write(paint("next: ", .faint) + command + "\n", to: STDERR_FILENO) }
     }
 
     func failure(_ failure: Failure) {
@@ -65,12 +65,12 @@ struct Output: Sendable {
                     code: failure.code.rawValue, message: failure.message,
                     detail: failure.details.isEmpty ? nil : failure.details.joined(separator: "\n"), hint: failure.hint))
             // A document of strings cannot fail to encode; were it to, the plain text still says what happened.
-            if let text = try? Self.encoded(document) { return Self.write(text + "\n", to: STDOUT_FILENO) }
+            if let text = try? Self.encoded(document) { return FileHandleText.write(text + "\n", to: STDOUT_FILENO) }
         }
         var lines = ["pgark: \(failure.message)"]
         lines += failure.details.map { "detail: \($0)" }
         if let hint = failure.hint { lines.append("hint: \(hint)") }
-        Self.write(lines.joined(separator: "\n") + "\n", to: STDERR_FILENO)
+        FileHandleText.write(lines.joined(separator: "\n") + "\n", to: STDERR_FILENO)
     }
 
     private struct ErrorDocument: Encodable {
@@ -88,7 +88,7 @@ struct Output: Sendable {
                 .confirmationNeeded, "could not ask \"\(question)\": there is no terminal",
                 hint: "Add --yes to answer it, or --dry-run to see what would happen.")
         }
-        Self.write("\(question) [y/N] ", to: STDERR_FILENO)
+        FileHandleText.write("\(question) [y/N] ", to: STDERR_FILENO)
         guard let answer = readLine(), ["y", "yes"].contains(answer.lowercased()) else {
             throw Failure(.confirmationNeeded, "could not go on: the answer was not yes; nothing was changed")
         }
@@ -128,8 +128,11 @@ struct Output: Sendable {
         default: "\(Int(seconds) / 3600) h \(Int(seconds) % 3600 / 60) min"
         }
     }
+}
 
-    private static func write(_ text: String, to descriptor: Int32) {
+/// Writes text to a descriptor, whole.
+enum FileHandleText {
+    static func write(_ text: String, to descriptor: Int32) {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }

@@ -10,32 +10,35 @@ package struct PgarkCommand: ParsableCommand {
         commandName: "pgark",
         abstract: "PostgreSQL hot standbys, WAL streaming, backups and restores, from one program.",
         version: "pgark 0.1.0",
-        subcommands: [LabCommand.self])
+        subcommands: [
+            BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
+            RestoreCommand.self, WALCommand.self, LabCommand.self,
+        ])
 
     package init() {}
 
     /// Runs the program and ends the process.
     package static func main() -> Never {
         Interruption.install()
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        let arguments = GlobalOptions.moved(behindCommandOf: Array(CommandLine.arguments.dropFirst()))
         let output = Output(json: arguments.contains("--json"), noColor: arguments.contains("--no-color"))
         do {
             var command = try parseAsRoot(arguments)
             try command.run()
-            exit(EXIT_SUCCESS)
+            Glibc.exit(EXIT_SUCCESS)
         } catch let failure as Failure {
             output.failure(failure)
-            exit(exitStatus(failure.exitStatus, arguments))
+            Glibc.exit(exitStatus(failure.code.exitStatus, arguments))
         } catch let status as ExitCode {
-            exit(exitStatus(status.rawValue, arguments))
+            Glibc.exit(exitStatus(status.rawValue, arguments))
         } catch {
             if exitCode(for: error).isSuccess {  // --help and --version end as errors too
                 print(fullMessage(for: error))
-                exit(EXIT_SUCCESS)
+                Glibc.exit(EXIT_SUCCESS)
             }
             let failure = usage(message(for: error), arguments)
             output.failure(failure)
-            exit(exitStatus(failure.exitStatus, arguments))
+            Glibc.exit(exitStatus(failure.code.exitStatus, arguments))
         }
     }
 
@@ -78,6 +81,30 @@ struct GlobalOptions: ParsableArguments {
     var noColor = false
 
     var output: Output { Output(json: json, noColor: noColor) }
+
+    /// `pgark --config FILE wal get …` means `pgark wal get --config FILE …`: every command has these options itself.
+    static func moved(behindCommandOf arguments: [String]) -> [String] {
+        var leading: [String] = []
+        var rest = arguments[...]
+        while let option = rest.first, option.hasPrefix("--") {
+            switch option {
+            case "--json", "--no-color": leading.append(rest.removeFirst())
+            case "--config", "--cluster":
+                leading += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            default:
+                guard option.hasPrefix("--config=") || option.hasPrefix("--cluster=") else { return arguments }
+                leading.append(rest.removeFirst())
+            }
+        }
+        var command: [String] = []
+        var subcommands = PgarkCommand.configuration.subcommands
+        while let word = rest.first, let found = subcommands.first(where: { $0._commandName == word }) {
+            command.append(rest.removeFirst())
+            subcommands = found.configuration.subcommands
+        }
+        return command + leading + rest
+    }
 
     /// The cluster file that applies, read and checked.
     func clusterFile() throws -> ClusterFile {

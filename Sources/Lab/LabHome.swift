@@ -26,34 +26,46 @@ package struct LabHome: Sendable {
     package var receiverLog: FilePath { directory.appending("receiver.log") }
     private var lockFile: FilePath { directory.appending("lab.lock") }
 
-    private init(_ directory: FilePath) { self.directory = directory }
+    /// Who the lab's files belong to where that is not the user who typed the command.
+    private let account: Account?
+
+    private init(_ directory: FilePath, _ account: Account?) {
+        self.directory = directory
+        self.account = account
+    }
+
+    /// One of pgark's commands on this lab, as the user would type it: root as the lab's account, so that no file of
+    /// root's comes into the repository.
+    package func typed(_ command: String) -> String {
+        let prefix = account.map { "runuser -u \($0.name) -- " } ?? ""
+        return "\(prefix)\(Shell.quoted(program.string)) \(command) --config \(Shell.quoted(clusterFile.string))"
+    }
 
     // MARK: Entering
 
     /// Makes the directory where it is missing, gives up root's rights, and puts a copy of this program in it: the
     /// servers' account must be able to run it as its restore_command.
     package static func prepare(_ directory: FilePath?) throws -> LabHome {
-        let home = LabHome(Directory.absolute(directory ?? defaultDirectory))
+        let home = LabHome(Directory.absolute(directory ?? defaultDirectory), try Account.forServers())
         let own = try File("/proc/self/exe", .read)  // not readable any more once we are somebody else
-        let account = try Account.forServers()
-        try home.makeDirectory(for: account)
-        try home.enter(as: account)
+        try home.makeDirectory()
+        try home.enter()
         try home.install(own)
         return home
     }
 
     /// An existing lab, entered as its owner. Throws where there is none.
     package static func open(_ directory: FilePath?) throws -> LabHome {
-        let home = LabHome(Directory.absolute(directory ?? defaultDirectory))
+        let home = LabHome(Directory.absolute(directory ?? defaultDirectory), try Account.forServers())
         guard let names = try Directory.names(in: home.directory), !names.isEmpty else {
             throw Failure(.labMissing, "could not find a lab in \(home.directory)", hint: "Make one: pgark lab up")
         }
         try home.requireOurs(names)
-        try home.enter(as: try Account.forServers())
+        try home.enter()
         return home
     }
 
-    private func makeDirectory(for account: Account?) throws {
+    private func makeDirectory() throws {
         guard let status = try Directory.status(directory) else {
             try Directory.create(directory.removingLastComponent(), permissions: 0o755)
             return try Directory.create(directory, permissions: 0o755, owner: account?.owner)
@@ -79,7 +91,7 @@ package struct LabHome: Sendable {
         }
     }
 
-    private func enter(as account: Account?) throws {
+    private func enter() throws {
         try account?.become()
         umask(0o027)
         guard chdir(directory.string) == 0 else { throw Failure.system("enter", directory) }

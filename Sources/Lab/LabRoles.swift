@@ -4,10 +4,20 @@ import Postgres
 struct LabRoles {
     let passwords: LabPasswords
 
-    /// Made or brought up to date: running it again changes nothing.
+    /// All of it in one transaction: where the roles are there, so is everything else, and nothing is done.
     func apply(to admin: Connection) throws {
-        try role("replicator", "LOGIN REPLICATION", admin)
-        try role("pgark", "LOGIN REPLICATION", admin)
+        guard try admin.query("SELECT FROM pg_roles WHERE rolname = 'pgark'").isEmpty else { return }
+        try admin.query("BEGIN")
+        for role in ["replicator", "pgark"] {
+            // The server sees only the SCRAM verifier, never the password.
+            let verifier = try PasswordVerifier.scram(passwords[role])
+            try admin.query("CREATE ROLE \(role) LOGIN REPLICATION PASSWORD '\(verifier)'")
+        }
+        try grant(admin)
+        try admin.query("COMMIT")
+    }
+
+    private func grant(_ admin: Connection) throws {
         // pg_monitor shows the statistics and all settings; pg_read_server_files opens the paths of the configuration
         // files, and the functions below read them (PostgreSQL documentation: 21.5, 9.28.9).
         try admin.query("GRANT pg_monitor, pg_read_server_files TO pgark")
@@ -15,13 +25,6 @@ struct LabRoles {
             try admin.query("GRANT SELECT ON pg_catalog.\(view) TO pgark")
         }
         for signature in try signatures(admin) { try admin.query("GRANT EXECUTE ON FUNCTION \(signature) TO pgark") }
-    }
-
-    /// Where the role is new its password comes with it; the server sees only the SCRAM verifier.
-    private func role(_ name: String, _ attributes: String, _ admin: Connection) throws {
-        let isThere = try !admin.query("SELECT FROM pg_roles WHERE rolname = $1", [name]).isEmpty
-        let verifier = try PasswordVerifier.scram(passwords[name])
-        try admin.query("\(isThere ? "ALTER" : "CREATE") ROLE \(name) \(attributes) PASSWORD '\(verifier)'")
     }
 
     /// All variants of the functions, whose arguments differ between versions. pg_switch_wal is for `pgark wal switch`.

@@ -10,7 +10,7 @@ package struct LabStatus: Encodable, Sendable {
     package let hosts: [Host]
     package var isUp: Bool { hosts.prefix(3).allSatisfy { $0.state == .running } }
 
-    package enum State: String, Encodable, Sendable { case running, stopped, missing }
+    package enum State: String, Encodable, Sendable { case running, stopped, missing, unreachable }
 
     package struct Host: Encodable, Sendable {
         package var name: String
@@ -30,13 +30,11 @@ package struct LabStatus: Encodable, Sendable {
 
 extension LabHosts {
     package func status() throws -> LabStatus {
-        let primary = try primaryStatus()
-        var hosts = [primary, try standbyStatus(behind: primary.lsn), try repositoryStatus(behind: primary.lsn)]
+        let primary = try serverStatus(node1, role: "primary")
+        var hosts = [primary, try standbyStatus(primary), try repositoryStatus(primary)]
         if try restored.exists { hosts.append(try serverStatus(restored, role: "restored")) }
         return LabStatus(directory: home.directory.string, serverVersion: "\(programs.version)", hosts: hosts)
     }
-
-    private func primaryStatus() throws -> LabStatus.Host { try serverStatus(node1, role: "primary") }
 
     private func serverStatus(_ server: PostgresInstance, role: String) throws -> LabStatus.Host {
         var host = LabStatus.Host(name: server.name, role: role, state: .stopped, port: server.port)
@@ -44,8 +42,17 @@ extension LabHosts {
             if try !server.exists { host.state = .missing }
             return host
         }
-        host.state = .running
         host.pid = Int(process.pid)
+        do {
+            try ask(server, about: &host)
+            host.state = .running
+        } catch let failure as Failure where failure.code == .serverUnreachable {
+            host.state = .unreachable
+        }
+        return host
+    }
+
+    private func ask(_ server: PostgresInstance, about host: inout LabStatus.Host) throws {
         let row = try connect(to: server).query(
             """
             SELECT pg_is_in_recovery(),
@@ -54,33 +61,31 @@ extension LabHosts {
                         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END
             """
         ).first
-        host.role = row?[0] == "t" ? "standby" : role
+        if row?[0] == "t" { host.role = "standby" }
         host.lsn = row?[1].flatMap { LSN($0) }
         host.timeline = row?[2].flatMap { Int($0) }
-        return host
     }
 
-    private func standbyStatus(behind end: LSN?) throws -> LabStatus.Host {
+    private func standbyStatus(_ primary: LabStatus.Host) throws -> LabStatus.Host {
         var host = try serverStatus(node2, role: "standby")
-        if let end, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
-        try addSender(application: node2.name, slot: Self.standbySlot, column: "replay", to: &host)
+        if let end = primary.lsn, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
+        if primary.state == .running { try addSender(application: node2.name, slot: Self.standbySlot, column: "replay", to: &host) }
         return host
     }
 
-    private func repositoryStatus(behind end: LSN?) throws -> LabStatus.Host {
+    private func repositoryStatus(_ primary: LabStatus.Host) throws -> LabStatus.Host {
         var host = LabStatus.Host(name: "repository", role: "receiver", state: .stopped)
-        if let receiver = state.receiver, receiver.isRunning {
+        if let receiver = runningReceiver {
             host.state = .running
             host.pid = Int(receiver.pid)
         }
-        try addSender(application: "pgark", slot: Self.receiverSlot, column: "flush", to: &host)
-        if let end, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
+        if primary.state == .running { try addSender(application: "pgark", slot: Self.receiverSlot, column: "flush", to: &host) }
+        if let end = primary.lsn, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
         return host
     }
 
     /// What node1 says about the host: its slot, and where its stream is.
     private func addSender(application: String, slot: String, column: String, to host: inout LabStatus.Host) throws {
-        guard node1.isRunning else { return }
         let row = try connect(to: node1).query(
             """
             SELECT s.slot_name, s.active, r.\(column)_lsn, extract(epoch FROM r.\(column)_lag)

@@ -8,10 +8,16 @@ package struct PostgresPrograms: Sendable {
     package let directory: FilePath
     package let version: ServerVersion
 
-    /// Looks at one directory of programs; nil where it holds no PostgreSQL server.
+    /// What a lab cannot do without; PostgreSQL's client packages bring only some of them.
+    private static let needed = ["postgres", "initdb", "pg_ctl", "pg_basebackup"]
+
+    /// Looks at one directory of programs; nil where it is not that of a PostgreSQL server.
     package init?(in directory: FilePath) throws {
+        let isComplete = Self.needed.allSatisfy { program in
+            directory.appending(program).withPlatformString { access($0, X_OK) } == 0
+        }
+        guard isComplete else { return nil }
         let server = directory.appending("postgres")
-        guard server.withPlatformString({ access($0, X_OK) }) == 0 else { return nil }
         let said = try Command(server, ["--version"]).run().output
         guard let version = Self.version(said) else {
             throw Failure(.unsupported, "could not read the version of \(server)", details: ["it says: \(said)"])
@@ -35,8 +41,8 @@ package struct PostgresPrograms: Sendable {
         if let directory {
             guard let found = try PostgresPrograms(in: Directory.absolute(directory)) else {
                 throw Failure(
-                    .configuration, "could not find PostgreSQL in \(directory): there is no program \"postgres\"",
-                    hint: "Name the directory that holds postgres, initdb and pg_ctl, e.g. /usr/lib/postgresql/18/bin.")
+                    .configuration, "could not find PostgreSQL in \(directory): it must hold \(needed.joined(separator: ", "))",
+                    hint: "Name the directory of the server's programs, such as /usr/lib/postgresql/18/bin.")
             }
             return try found.checked(major)
         }
@@ -82,7 +88,7 @@ package struct PostgresPrograms: Sendable {
 
     /// Throws where this process's user cannot run the programs, as with a directory under /root.
     package func requireReachable() throws {
-        for program in ["postgres", "initdb", "pg_ctl", "pg_basebackup"] where !has(program) {
+        for program in Self.needed where !has(program) {
             let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "user \(geteuid())"
             throw Failure(
                 .permissionDenied, "could not use \(path(of: program)): \"\(user)\" cannot run it",

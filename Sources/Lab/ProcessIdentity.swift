@@ -17,6 +17,19 @@ package struct ProcessIdentity: Codable, Equatable, Sendable {
         startTicks = ticks
     }
 
+    /// A process of this user that runs exactly this command.
+    package static func find(_ command: Command) -> ProcessIdentity? {
+        let wanted = ([command.program.string] + command.arguments).map { $0 + "\0" }.joined()
+        for pid in ((try? Directory.names(in: "/proc")) ?? []).compactMap({ Int32($0) }) {
+            let directory = FilePath("/proc/\(pid)")
+            guard (try? Directory.status(directory))??.owner.user == Owner.current.user,
+                (try? ProcFile.text(directory.appending("cmdline"))) == wanted
+            else { continue }
+            return ProcessIdentity(pid: pid)
+        }
+        return nil
+    }
+
     package var isRunning: Bool {
         var status: Int32 = 0
         waitpid(pid, &status, WNOHANG)  // where it was our child, its remains go now

@@ -79,3 +79,10 @@ package final class FrameReader {
         return reader
     }
 }
+
+extension BackupReader {
+    /// The entries of a map whose backup has no record yet.
+    package static func map(_ catalogue: Catalogue, _ id: String) -> ((MapEntry) throws -> Void) throws -> Void {
+        { body in try MapReader.read(catalogue.mapPath(id), body) }
+    }
+}

@@ -1,0 +1,161 @@
+import Postgres
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+/// One BASE_BACKUP command: its result sets, and its COPY stream taken apart into files
+/// (PostgreSQL documentation: 55.4, BASE_BACKUP).
+final class BaseBackupStream {
+    private let connection: Connection
+    private let label: String
+    private let reporter: Reporter
+    private var totalBytes: Int?
+
+    init(connection: Connection, label: String, reporter: Reporter) {
+        self.connection = connection
+        self.label = label
+        self.reporter = reporter
+    }
+
+    struct Position { let lsn: LSN, timeline: TimelineID }
+    struct Begin { let lsn: LSN, timeline: TimelineID, tablespaces: [BackupRecord.Tablespace] }
+    struct Outcome { let end: Position, endTime: Timestamp, readBytes: Int }
+
+    /// A checkpoint may take long on a busy server; more than this is not a checkpoint any more.
+    private static let longestCheckpoint = 3600.0
+
+    /// Progress is told, and an interrupt noticed, after so many bytes.
+    private static let reportStep = 1 << 20
+
+    func begin() throws -> Begin {
+        // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
+        // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
+        try connection.send(
+            "BASE_BACKUP (LABEL '\(label)', PROGRESS true, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', VERIFY_CHECKSUMS false)")
+        reporter.note("waiting for the server's checkpoint")
+        let deadline = Deadline(seconds: Self.longestCheckpoint)
+        let start = try position(try connection.nextResult(deadline))
+        guard let spaces = try connection.nextResult(deadline)?.rows else { throw unexpected("no list of tablespaces") }
+        totalBytes = spaces.compactMap { $0["size"].flatMap { Int($0) } }.reduce(0, +) * 1024
+        let tablespaces = spaces.compactMap { row in
+            row["spcoid"].map { BackupRecord.Tablespace(oid: $0, location: row["spclocation"] ?? "") }
+        }
+        guard let copy = try connection.nextResult(deadline), copy.beginsCopy else { throw unexpected("no data follow") }
+        return Begin(lsn: start.lsn, timeline: start.timeline, tablespaces: tablespaces)
+    }
+
+    private func position(_ result: Result?) throws -> Position {
+        guard let row = result?.rows.first, let lsn = row[0].flatMap({ LSN($0) }), let timeline = row[1].flatMap({ TimelineID($0) })
+        else { throw unexpected("no position") }
+        return Position(lsn: lsn, timeline: timeline)
+    }
+
+    private func unexpected(_ what: String) -> Failure {
+        Failure(.protocolViolation, "could not take the base backup: unexpected answer, \(what)")
+    }
+
+    /// Takes the whole stream: files go to `writer`, the manifest to a file of its own, durable when this returns.
+    func receive(into writer: BackupWriter, manifest path: FilePath) throws -> Outcome {
+        let manifest = try File(path, .replace, permissions: 0o640)
+        var manifestSize = 0
+        var readBytes = 0
+        var reportedBytes = 0
+        var archive: ArchiveUnpacker?
+        var isManifest = false
+        var isAtEnd = false
+        while !isAtEnd {
+            let outcome = try connection.copyMessage { bytes in
+                switch try BaseBackupMessage(bytes) {
+                case .archive(let name, _):
+                    try archive?.end()
+                    archive = try ArchiveUnpacker(archive: name, writer: writer)
+                case .manifest:
+                    try archive?.end()
+                    archive = nil
+                    isManifest = true
+                case .data(let count):
+                    let content = UnsafeRawBufferPointer(rebasing: bytes[1...])
+                    readBytes += count
+                    if isManifest {
+                        try manifest.write(content, at: manifestSize)
+                        manifestSize += count
+                    } else {
+                        guard archive != nil else { throw unexpected("data before an archive") }
+                        try archive!.take(content)
+                    }
+                case .progress: break
+                }
+            }
+            switch outcome {
+            case .message: break
+            case .nothingYet: _ = try connection.waitForInput(milliseconds: 500)
+            case .end: isAtEnd = true
+            }
+            if outcome != .message || readBytes - reportedBytes >= Self.reportStep {
+                try Interruption.check()
+                reporter.progress(readBytes, totalBytes)
+                reportedBytes = readBytes
+            }
+        }
+        guard isManifest, manifestSize > 0 else { throw unexpected("no manifest") }
+        try manifest.synchronize()
+        let end = try position(try connection.nextResult(Deadline(seconds: Self.longestCheckpoint)))
+        let endTime = Timestamp.now
+        while try connection.nextResult(Deadline(seconds: 60)) != nil {}
+        return Outcome(end: end, endTime: endTime, readBytes: readBytes)
+    }
+}
+
+/// Unpacks one tar archive of the stream into the writer.
+private struct ArchiveUnpacker {
+    private let writer: BackupWriter
+    /// "" for the data directory, "pg_tblspc/<oid>/" for a tablespace.
+    private let prefix: String
+    private var tar = TarReader()
+
+    init(archive name: String, writer: BackupWriter) throws {
+        self.writer = writer
+        if name == "base.tar" {
+            prefix = ""
+        } else {
+            let oid = name.prefix { $0.isNumber }
+            guard !oid.isEmpty, name == "\(oid).tar" else {
+                throw Failure(.protocolViolation, "could not take the base backup: unexpected archive \"\(name)\"")
+            }
+            prefix = "pg_tblspc/\(oid)/"
+        }
+    }
+
+    mutating func take(_ bytes: UnsafeRawBufferPointer) throws {
+        var rest = bytes[...]
+        while true {
+            let before = rest
+            switch try tar.next(&rest) {
+            case .needsInput: return
+            case .begin(let entry): try begin(entry)
+            case .content(let count): try writer.content(UnsafeRawBufferPointer(rebasing: before.prefix(count)))
+            case .end: try writer.endFile()
+            }
+        }
+    }
+
+    private func begin(_ entry: TarReader.Entry) throws {
+        let path = prefix + entry.path
+        switch entry.kind {
+        case .file:
+            try writer.beginFile(path: path, mode: entry.mode, modified: entry.modified, size: entry.size)
+        case .directory:
+            guard !entry.path.isEmpty, entry.path != "." else { return }
+            try writer.add(MapEntry(path: path, mode: entry.mode, modified: entry.modified, kind: .directory))
+        case .symbolicLink(let target):
+            try writer.add(MapEntry(path: path, mode: entry.mode, modified: entry.modified, kind: .link(target: target)))
+        }
+    }
+
+    func end() throws {
+        guard tar.isAtBoundary else {
+            throw Failure(.protocolViolation, "could not take the base backup: an archive ends within a file")
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+/// Leaves behind what makes PostgreSQL recover to the target: settings in postgresql.auto.conf and a signal file
+/// (PostgreSQL documentation: 25.3.5, Recovering Using a Continuous Archive Backup).
+struct RecoverySettings {
+    private let plan: RestorePlan
+    private let settings: RestoreJob.Settings
+    private let destination: RestoreDestination
+
+    init(plan: RestorePlan, settings: RestoreJob.Settings, destination: RestoreDestination) {
+        self.plan = plan
+        self.settings = settings
+        self.destination = destination
+    }
+
+    /// All that this restore decides. A target left in the configuration would contradict it, so each is set, if only
+    /// to nothing.
+    private static let targets = [
+        "recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid",
+    ]
+    private static let decided =
+        targets + [
+            "restore_command", "recovery_target_inclusive", "recovery_target_timeline", "recovery_target_action",
+            "primary_conninfo", "primary_slot_name", "recovery_end_command", "archive_cleanup_command",
+        ]
+
+    func write() throws {
+        let path = destination.directory.appending("postgresql.auto.conf")
+        let old = try SmallFile.readText(path) ?? ""
+        let mode = try Directory.status(path)?.permissions ?? 0o600
+        try SmallFile.write(
+            Self.withoutDecided(old) + block(), to: path, permissions: mode,
+            owner: Owner.current.isRoot ? destination.owner : nil)
+        let signal = settings.standby == nil ? "recovery.signal" : "standby.signal"
+        try SmallFile.write("", to: destination.directory.appending(signal), owner: Owner.current.isRoot ? destination.owner : nil)
+    }
+
+    static func withoutDecided(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: true).map { line in
+            let name = line.prefix { $0 == "_" || $0.isLetter }
+            return decided.contains(String(name)) ? "# \(line)  # taken out by pgark restore\n" : "\(line)\n"
+        }.joined()
+    }
+
+    private func block() -> String {
+        var values: [(String, String)] = [("restore_command", settings.restoreCommand)]
+        if let standby = settings.standby {
+            values.append(("primary_conninfo", standby.primaryConnection))
+            values.append(("primary_slot_name", standby.slot ?? ""))
+        }
+        let target = settings.standby == nil ? plan.target.settings : []
+        values += Self.targets.filter { name in !target.contains { $0.name == name } }.map { ($0, "") }
+        values += target.map { ($0.name, $0.value) }
+        let lines = values.map { "\($0.0) = '\(Self.quoted($0.1))'" }
+        return (["# written by pgark restore of backup \(plan.record.id)"] + lines).joined(separator: "\n") + "\n"
+    }
+
+    /// As postgresql.conf wants a string between single quotes (documentation: 20.1.2).
+    static func quoted(_ value: String) -> String {
+        value.map { $0 == "'" ? "''" : $0 == "\\" ? "\\\\" : String($0) }.joined()
+    }
+}

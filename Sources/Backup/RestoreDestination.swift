@@ -1,0 +1,149 @@
+import Glibc
+import PostgresModel
+package import Repository
+package import Storage
+package import SystemPackage
+
+/// Where a restore writes: the data directory and its tablespaces, looked at before anything is touched (promise P5).
+package struct RestoreDestination: Sendable {
+    package let directory: FilePath
+    /// Where each tablespace goes, by its oid.
+    package let tablespaces: [String: FilePath]
+    package let owner: Owner
+
+    /// In a directory while its restore is not complete: what is there is ours and can be begun anew.
+    static let marker = "pgark_restore_incomplete"
+
+    /// `mapping` is what the person said: OLD=NEW, where OLD is the tablespace's location or its oid.
+    package init(directory: FilePath, mapping: [(old: String, new: FilePath)], record: BackupRecord) throws {
+        self.directory = Directory.absolute(directory)
+        var tablespaces: [String: FilePath] = [:]
+        for space in record.tablespaces where !space.location.isEmpty {
+            tablespaces[space.oid] = mapping.first { $0.old == space.oid || $0.old == space.location }
+                .map { Directory.absolute($0.new) } ?? FilePath(space.location)
+        }
+        for (old, _) in mapping where !record.tablespaces.contains(where: { $0.oid == old || $0.location == old }) {
+            let known = record.tablespaces.filter { !$0.location.isEmpty }.map { "\($0.oid) at \($0.location)" }
+            throw Failure(
+                .usage, "could not map tablespace \"\(old)\": backup \(record.id) does not have it",
+                details: [known.isEmpty ? "it has no tablespaces" : "it has: \(known.joined(separator: ", "))"])
+        }
+        self.tablespaces = tablespaces
+        owner = try Self.owner(of: self.directory)
+    }
+
+    /// The server will not run as root: what root restores belongs to who owns the directory, else to `postgres`.
+    private static func owner(of directory: FilePath) throws -> Owner {
+        let own = Owner.current
+        guard own.isRoot else { return own }
+        if let status = try Directory.status(directory), !status.owner.isRoot { return status.owner }
+        return Owner(account: "postgres") ?? own
+    }
+
+    /// All places that must be empty.
+    package var places: [FilePath] { [directory] + tablespaces.values.sorted { $0.string < $1.string } }
+
+    // MARK: Refusals
+
+    /// Throws unless every place may be written to. Nothing is changed.
+    package func check(_ record: BackupRecord) throws {
+        for place in places { try check(place, record) }
+        for (index, place) in places.enumerated() {
+            for other in places[(index + 1)...] where other.starts(with: place) || place.starts(with: other) {
+                throw Failure(
+                    .usage, "could not restore to \(directory): \(place) and \(other) lie within each other",
+                    hint: "Give each tablespace a directory of its own: --tablespace OLD=NEW")
+            }
+        }
+        try checkSpace(record)
+    }
+
+    private func check(_ place: FilePath, _ record: BackupRecord) throws {
+        guard let status = try Directory.status(place) else { return }
+        guard status.kind == .directory else {
+            throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not a directory")
+        }
+        let names = try Directory.names(in: place) ?? []
+        if names.isEmpty { return }
+        if let pid = try runningServer(in: place) {
+            throw Failure(
+                .serverRunning, "could not restore to \(place): a server runs there (process \(pid))",
+                hint: "Restore to another directory, or stop that server first: pg_ctl -D \(place) stop")
+        }
+        if names.contains(Self.marker) { return }
+        if let system = try ControlFile.system(in: place), system != record.systemIdentifier {
+            throw Failure(
+                .foreignSystem, "could not restore to \(place): it holds another database system",
+                details: ["system identifier there \(system), of the backup \(record.systemIdentifier)"],
+                hint: "Choose an empty directory. Nothing there was touched.")
+        }
+        throw Failure(
+            .directoryNotEmpty, "could not restore to \(place): it is not empty",
+            details: ["there: \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? " and \(names.count - 5) more" : "")"],
+            hint: place == directory
+                ? "Choose an empty directory, or move this one away: mv \(place) \(place).old"
+                : "Choose another place for the tablespace: --tablespace \(place)=NEW")
+    }
+
+    private func runningServer(in place: FilePath) throws -> Int32? {
+        guard let first = try SmallFile.readText(place.appending("postmaster.pid"))?.split(whereSeparator: \.isNewline).first,
+            let pid = Int32(String(first.filter { !$0.isWhitespace })), pid > 0
+        else { return nil }
+        return kill(pid, 0) == 0 || errno == EPERM ? pid : nil
+    }
+
+    private func checkSpace(_ record: BackupRecord) throws {
+        // The nearest directory that exists says which file system it will be.
+        var existing = directory
+        while try !Directory.exists(existing), !existing.removingLastComponent().isEmpty { existing = existing.removingLastComponent() }
+        let free = try Directory.space(at: existing).free
+        guard free.rawValue < record.dataBytes, tablespaces.isEmpty else { return }
+        throw Failure(
+            .noSpace, "could not restore to \(directory): \(ByteCount(record.dataBytes)) are needed, \(free) are free",
+            hint: "Free some space there, or choose another directory: df -h \(existing)")
+    }
+
+    // MARK: Preparation
+
+    /// Makes every place an empty directory that says whose it is.
+    func prepare(_ record: BackupRecord, permissions: UInt32) throws {
+        for place in places {
+            try Directory.create(place, permissions: permissions, owner: owner)
+            let marker = place.appending(Self.marker)
+            let isOurs = try Directory.exists(marker)
+            if !isOurs {
+                guard try Directory.names(in: place)?.isEmpty == true else {
+                    throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
+                }
+                try SmallFile.write("pgark is restoring backup \(record.id) here\n", to: marker, owner: owner)
+            }
+            for name in try Directory.names(in: place) ?? [] where name != Self.marker {
+                try Directory.removeTree(place.appending(name))
+            }
+            try Directory.setOwner(of: place, owner)
+            try Directory.setPermissions(of: place, permissions)
+        }
+    }
+
+    func finish() throws {
+        for place in places {
+            try Directory.remove(place.appending(Self.marker))
+            try Directory.synchronize(place)
+        }
+    }
+
+    /// Where a path of the backup lies.
+    func path(of name: String) -> FilePath {
+        guard name.hasPrefix("pg_tblspc/") else { return directory.appending(name) }
+        let parts = name.split(separator: "/", maxSplits: 2)
+        guard parts.count > 1, let place = tablespaces[String(parts[1])] else { return directory.appending(name) }
+        return parts.count > 2 ? place.appending(String(parts[2])) : place
+    }
+}
+
+extension ControlFile {
+    /// The system whose data directory this is; nil where it is none.
+    static func system(in directory: FilePath) throws -> SystemIdentifier? {
+        try SmallFile.read(directory.appending("global/pg_control")).flatMap { ControlFile(bytes: $0) }?.systemIdentifier
+    }
+}

@@ -1,0 +1,102 @@
+import ArgumentParser
+import Backup
+import Cluster
+import Postgres
+import PostgresModel
+import Repository
+import Storage
+
+struct BackupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup", abstract: "Take a backup; when it returns, the backup is complete and its WAL is stored.")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Flag(help: "Read everything (every backup does so today).")
+    var full = false
+
+    @Option(help: "A name to find the backup by.")
+    var name: String?
+
+    @Option(help: "The node to back up (default: the primary).")
+    var node: String?
+
+    @Option(help: ArgumentHelp("Threads that compress.", valueName: "n"))
+    var jobs = 2
+
+    func validate() throws {
+        guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
+        if let name, name.isEmpty || ["latest", "oldest"].contains(name) || name.contains("/") {
+            throw ValidationError("--name must not be empty, \"latest\" or \"oldest\", nor contain a slash")
+        }
+    }
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let node = try NodeChoice(file).source(named: node)
+        let progress = ProgressLine("received")
+        let job = BackupJob(
+            repository: repository,
+            settings: BackupJob.Settings(
+                node: node.name, connection: node.connection, name: name, level: file.repository.compression, threads: jobs,
+                slot: file.repository.slot),
+            reporter: progress.reporter(output))
+        output.note("backing up \(node.name) of cluster \(file.name)")
+        let record = try job.run()
+        progress.clear()
+        let entry = try Catalogue(repository).find(record.id)
+        try output.data(BackupDocument(entry, cluster: file.name)) { summary(record, output) }
+        output.next("pgark show \(record.id)")
+    }
+
+    private func summary(_ record: BackupRecord, _ output: Output) -> String {
+        var lines = [
+            "backup \(record.id) of \(record.node) \(output.paint("done", .good)) in \(Output.duration(record.durationSeconds))",
+            "  data \(ByteCount(record.dataBytes)) in \(record.files) files, stored \(ByteCount(record.storedBytes))",
+            "  from LSN \(record.beginLSN) to \(record.endLSN), timeline \(record.timeline); the WAL up to there is stored",
+        ]
+        if !record.configuration.isEmpty {
+            lines.append("  configuration saved: \(record.configuration.map(\.path).joined(separator: ", "))")
+        }
+        lines += record.configurationMissing.map { "  " + output.paint("configuration not saved: ", .warning) + $0 }
+        lines += record.badPages.prefix(20).map { "  " + output.paint("bad page: ", .bad) + "\($0.path) block \($0.block)" }
+        if record.badPages.count > 20 { lines.append("  and \(record.badPages.count - 20) more bad pages: pgark show \(record.id)") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// Which node a command talks to.
+struct NodeChoice {
+    private let file: ClusterFile
+
+    init(_ file: ClusterFile) { self.file = file }
+
+    /// The named node; else the primary, else the first that answers.
+    func source(named name: String?) throws -> ClusterFile.Node {
+        if let name {
+            if let node = file.nodes.first(where: { $0.name == name }) { return node }
+            throw Failure(
+                .nodeMissing, "could not find node \"\(name)\" in \(file.path)",
+                details: ["nodes there: \(file.nodes.map(\.name).joined(separator: ", "))"])
+        }
+        if file.nodes.count == 1 { return file.nodes[0] }
+        return try primary() ?? file.nodes[0]
+    }
+
+    /// The node that is not in recovery. Throws where no node answers at all.
+    func primary() throws -> ClusterFile.Node? {
+        var failures: [Failure] = []
+        for node in file.nodes {
+            do {
+                let connection = try Connection(node.connection, application: "pgark")
+                if try connection.query("SELECT pg_is_in_recovery()").first?[0] == "f" { return node }
+            } catch let failure as Failure {
+                failures.append(failure)
+            }
+        }
+        if failures.count == file.nodes.count { throw failures[0] }
+        return nil
+    }
+}

@@ -1,0 +1,248 @@
+import ArgumentParser
+import Backup
+import Cluster
+import PostgresModel
+import Repository
+
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "The backups, newest first.")
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let system = try repository.system()
+        let entries = try system == nil ? [] : Catalogue(repository).entries()
+        let window = try system.flatMap { try RecoveryWindow(WALArchive(repository, system: $0), entries) }
+        let document = Document(
+            backups: entries.map { BackupDocument($0, cluster: file.name) }, recoveryWindow: window,
+            storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, +))
+        try output.data(document) { document.text(output) }
+        if entries.isEmpty { output.next("pgark backup") }
+    }
+
+    private struct Document: Encodable {
+        let backups: [BackupDocument]
+        let recoveryWindow: RecoveryWindow?
+        let storedBytes: Int
+
+        func text(_ output: Output) -> String {
+            guard !backups.isEmpty else { return "no backups yet" }
+            let table = Output.table(
+                ["backup", "node", "status", "method", "ended", "data", "stored", "WAL", "took", "name"],
+                backups.map { backup in
+                    [
+                        backup.id, backup.node ?? "-", Self.painted(backup, output), backup.method?.rawValue ?? "-",
+                        backup.endTime?.shortText ?? "-", Self.size(backup.dataBytes), Self.size(backup.storedBytes),
+                        Self.size(backup.walBytes), backup.durationSeconds.map(Output.duration) ?? "-", backup.name ?? "",
+                    ]
+                })
+            return table + (recoveryWindow.map { "\n" + $0.text } ?? "")
+        }
+
+        private static func painted(_ backup: BackupDocument, _ output: Output) -> String {
+            let style: Output.Style =
+                switch backup.status {
+                case .done: .good
+                case .running: .warning
+                case .failed, .damaged: .bad
+                }
+            return output.paint(backup.status.rawValue, style) + (backup.kept ? ", kept" : "")
+        }
+
+        private static func size(_ bytes: Int?) -> String { bytes.map { "\(ByteCount($0))" } ?? "-" }
+    }
+}
+
+/// From where to where any moment can be restored.
+struct RecoveryWindow: Encodable {
+    let fromTime: Timestamp
+    let toTime: Timestamp?
+    let fromLSN: LSN
+    let toLSN: LSN
+    let gaps: [WALStatusDocument.Gap]
+
+    /// Nil where there is nothing to restore from.
+    init?(_ archive: WALArchive, _ entries: [Catalogue.Entry]) throws {
+        guard let oldest = entries.compactMap(\.record).last, let last = try archive.ranges().last else { return nil }
+        let moment = try archive.moment()
+        fromTime = oldest.endTime
+        toTime = moment?.time
+        fromLSN = oldest.endLSN
+        toLSN = moment?.durableLSN ?? last.to
+        gaps = try WALStatusDocument(archive).gaps.filter { $0.toLSN > oldest.beginLSN }
+    }
+
+    var text: String {
+        let end = toTime.map { $0.shortText } ?? "LSN \(toLSN)"
+        let warning = gaps.map { "\ngap in the WAL of timeline \($0.timeline): from \($0.fromLSN) to \($0.toLSN)" }.joined()
+        return "any moment can be restored from \(fromTime.shortText) to \(end)" + warning
+    }
+}
+
+struct ShowCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Everything about one backup.")
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "An id, a name, latest or oldest.") var backup: String
+
+    func run() throws {
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        _ = try repository.requireSystem()
+        let entry = try Catalogue(repository).find(backup)
+        let document = BackupDocument(entry, cluster: file.name)
+        try global.output.data(document) { text(document) }
+    }
+
+    private func text(_ backup: BackupDocument) -> String {
+        var rows: [[String]] = []
+        func add(_ label: String, _ value: Any?) {
+            if let value { rows.append([label, "\(value)"]) }
+        }
+        add("backup", backup.id)
+        add("name", backup.name)
+        add("cluster", backup.cluster)
+        add("node", backup.node.map { $0 + (backup.fromStandby == true ? " (standby)" : " (primary)") })
+        add("status", backup.status.rawValue + (backup.kept ? ", kept" : ""))
+        add("method", backup.method?.rawValue)
+        add("PostgreSQL", backup.serverVersion)
+        add("system identifier", backup.systemIdentifier)
+        add("timeline", backup.timeline)
+        add("begin", backup.beginTime.map { "\($0), LSN \(backup.beginLSN ?? .zero)" })
+        add("end", backup.endTime.map { "\($0), LSN \(backup.endLSN ?? .zero)" })
+        add("took", backup.durationSeconds.map(Output.duration))
+        add("data", backup.dataBytes.map { "\(ByteCount($0)) in \(backup.files ?? 0) files" })
+        add("received", backup.readBytes.map { ByteCount($0) })
+        add("stored", backup.storedBytes.map { "\(ByteCount($0)), \(backup.compression ?? "")" })
+        add("WAL", backup.walBytes.map { ByteCount($0) })
+        for space in backup.tablespaces where !space.location.isEmpty { add("tablespace \(space.oid)", space.location) }
+        for file in backup.configuration { add("configuration", file.path) }
+        for reason in backup.configurationMissing { add("configuration not saved", reason) }
+        for page in backup.badPages { add("bad page", "\(page.path) block \(page.block)") }
+        return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
+    }
+}
+
+struct KeepCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "keep", abstract: "Pin a backup, so that it is not deleted.")
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "An id, a name, latest or oldest.") var backup: String
+    @Flag(help: "Take the pin away.") var release = false
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        _ = try repository.requireSystem()
+        let catalogue = Catalogue(repository)
+        let found = try catalogue.findComplete(backup)
+        if release { try catalogue.release(found.entry.id) } else { try catalogue.keep(found.entry.id, reason: "pgark keep") }
+        try output.data(BackupDocument(try catalogue.find(found.entry.id), cluster: file.name)) {
+            "backup \(found.entry.id) is \(release ? "no longer " : "")kept"
+        }
+    }
+}
+
+struct DeleteCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "delete", abstract: "Delete a backup; others stay whole.")
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "An id, a name, latest or oldest.") var backup: String
+    @Flag(help: "Do not ask.") var yes = false
+    @Flag(help: "Only say what would be deleted.") var dryRun = false
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        _ = try repository.requireSystem()
+        let catalogue = Catalogue(repository)
+        let entry = try catalogue.find(backup)
+        guard !entry.isKept else {
+            throw Failure(
+                .backupKept, "could not delete backup \(entry.id): it is kept", hint: "Take the pin away: pgark keep \(entry.id) --release")
+        }
+        let size = ByteCount(entry.record?.storedBytes ?? 0)
+        if dryRun {
+            return try output.data(Document(backup: entry.id, freedBytes: size.rawValue, dryRun: true)) {
+                "would delete backup \(entry.id) and free about \(size)"
+            }
+        }
+        try output.confirm("Delete backup \(entry.id) (\(size))?", yes: yes)
+        let lock = try repository.lockForWriting(to: "delete a backup")
+        let readers = try repository.lockAgainstReaders(to: "delete a backup")
+        defer { withExtendedLifetime((lock, readers)) {} }
+        let freed = try catalogue.delete(entry.id)
+        try output.data(Document(backup: entry.id, freedBytes: freed.rawValue, dryRun: false)) {
+            "deleted backup \(entry.id), freed \(freed)"
+        }
+    }
+
+    private struct Document: Encodable { let backup: String, freedBytes: Int, dryRun: Bool }
+}
+
+struct VerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Prove that what is stored is undamaged.")
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "An id, a name, latest or oldest (default: latest).") var backup: String?
+    @Flag(help: "Verify every backup.") var all = false
+    @Flag(help: "Decompress everything and compare it with what the server sent.") var deep = false
+
+    func validate() throws {
+        if all, backup != nil { throw ValidationError("name a backup or say --all, not both") }
+    }
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        _ = try repository.requireSystem()
+        let lock = try repository.lockForReading(to: "verify")
+        defer { withExtendedLifetime(lock) {} }
+        let catalogue = Catalogue(repository)
+        let records = try all ? catalogue.records() : [catalogue.findComplete(backup ?? "latest").record]
+        let document = try verify(records, catalogue, output)
+        try output.data(document) { document.text(output) }
+        if !document.problems.isEmpty { throw ExitCode(Failure.Code.problemFound.exitStatus) }
+    }
+
+    private func verify(_ records: [BackupRecord], _ catalogue: Catalogue, _ output: Output) throws -> Document {
+        var document = Document(backups: [], files: 0, bytes: 0, problems: [])
+        for record in records {
+            let progress = ProgressLine("verified")
+            let reporter = progress.reporter(output)
+            let report = try Verification(BackupReader(catalogue: catalogue, record: record), deep: deep).run { report in
+                try Interruption.check()
+                reporter.progress(report.bytes, record.dataBytes)
+            }
+            progress.clear()
+            document.backups.append(record.id)
+            document.files += report.files
+            document.bytes += report.bytes
+            document.problems += report.problems
+        }
+        return document
+    }
+
+    private struct Document: Encodable {
+        var backups: [String]
+        var files: Int
+        var bytes: Int
+        var problems: [Verification.Problem]
+
+        func text(_ output: Output) -> String {
+            let checked = "verified \(backups.count) backup\(backups.count == 1 ? "" : "s"), \(files) files, \(ByteCount(bytes))"
+            guard !problems.isEmpty else { return checked + ": " + output.paint("OK", .good) }
+            let lines = problems.map { problem in
+                "  backup \(problem.backup), \(problem.file)" + (problem.block.map { ", block \($0)" } ?? "") + ": \(problem.message)"
+            }
+            return ([checked + ": " + output.paint("\(problems.count) problems", .bad)] + lines).joined(separator: "\n")
+        }
+    }
+}

@@ -1,0 +1,232 @@
+import ArgumentParser
+import Backup
+import Cluster
+import Postgres
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+struct RestoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore", abstract: "Restore a backup into a new directory, ready to recover to the target.",
+        discussion: "Without a target, recovery runs to the end of the stored WAL. Nothing is ever overwritten.")
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "An id, a name, latest or oldest (default: the right one for the target).") var backup: String?
+    @Option(help: ArgumentHelp("The new data directory: empty or missing.", valueName: "dir")) var to: String
+    @OptionGroup var target: TargetOptions
+    @Option(help: ArgumentHelp("Put a tablespace (its location or oid) elsewhere.", valueName: "old=new"))
+    var tablespace: [String] = []
+    @Flag(help: "Become a standby of the primary.") var standby = false
+    @Option(help: "With --standby: the replication slot to stream from.") var slot: String?
+    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = 2
+    @Flag(help: "Start the server when the files are in place.") var start = false
+    @Flag(help: "Do not ask.") var yes = false
+    @Flag(help: "Only print the plan.") var dryRun = false
+
+    func validate() throws {
+        guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
+        if standby, try target.point() != .endOfWAL { throw ValidationError("a standby follows its primary: --standby takes no target") }
+        if slot != nil, !standby { throw ValidationError("--slot goes with --standby") }
+    }
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let archive = WALArchive(repository, system: try repository.requireSystem())
+        let catalogue = Catalogue(repository)
+        let plan = try RestorePlanner(archive, records: catalogue.records()).plan(
+            try target.recoveryTarget(), chosen: try backup.map { try catalogue.findComplete($0).record })
+        let destination = try RestoreDestination(
+            directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record)
+        try destination.check(plan.record)
+        if !global.json { output.note(text(plan, destination)) }
+        if dryRun { return try output.data(document(plan, destination, nil, 0, started: false)) { "nothing was changed" } }
+        try output.confirm("Restore to \(destination.directory)?", yes: yes)
+
+        let begin = Deadline.now
+        let progress = ProgressLine("restored")
+        let outcome = try RestoreJob(
+            catalogue: catalogue, plan: plan, destination: destination,
+            settings: RestoreJob.Settings(
+                restoreCommand: RestoreCommandLine(configuration: file.path, cluster: file.name).text,
+                standby: try standby ? standbySettings(file) : nil, threads: jobs),
+            reporter: progress.reporter(output)
+        ).run()
+        progress.clear()
+        if start { try StartedServer.start(destination.directory, owner: destination.owner, version: plan.record.serverVersion) }
+        let seconds = Double(Deadline.now - begin) / 1e9
+        try output.data(document(plan, destination, outcome, seconds, started: start)) { summary(outcome, destination, seconds) }
+        if !start { output.next("pg_ctl -D \(destination.directory) start") }
+    }
+
+    private static func mapping(_ text: String) throws -> (old: String, new: FilePath) {
+        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else {
+            throw Failure(.usage, "could not read --tablespace \"\(text)\": it is not OLD=NEW")
+        }
+        return (parts[0], FilePath(parts[1]))
+    }
+
+    private func standbySettings(_ file: ClusterFile) throws -> RestoreJob.Standby {
+        if let slot { _ = try SlotName(slot) }
+        guard let primary = try NodeChoice(file).primary() else {
+            throw Failure(.nodeMissing, "could not find a primary to follow: every node that answers is a standby")
+        }
+        return RestoreJob.Standby(primaryConnection: primary.connection, slot: slot)
+    }
+
+    // MARK: Output
+
+    private func text(_ plan: RestorePlan, _ destination: RestoreDestination) -> String {
+        let record = plan.record
+        var rows = [
+            ["restore to", destination.directory.string],
+            ["backup", "\(record.id) of \(record.node), ended \(record.endTime): \(plan.reason)"],
+            ["target", Self.described(plan.target)],
+            ["timeline", "\(plan.timeline)"],
+            ["WAL", "needed from \(plan.walFrom); stored without a gap to \(plan.walTo)"
+                + (plan.walTime.map { ", all that was written up to \($0)" } ?? "")],
+            ["data", "\(ByteCount(record.dataBytes)) in \(record.files) files"],
+        ]
+        for (oid, place) in destination.tablespaces.sorted(by: { $0.key < $1.key }) { rows.append(["tablespace \(oid)", place.string]) }
+        rows += plan.remarks.map { ["note", $0] }
+        return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
+    }
+
+    /// A time is shown in UTC and in this machine's zone, so that a mistaken zone is seen before it matters.
+    private static func described(_ target: RecoveryTarget) -> String {
+        guard case .time(let time) = target.point else { return target.description }
+        let offset = time.localOffsetSeconds
+        guard offset != 0 else { return target.description }
+        let local = CivilTime(time, offsetSeconds: offset)
+        return "\(target) (\(local.date) \(local.clock) local time)"
+    }
+
+    private func summary(_ outcome: RestoreJob.Outcome, _ destination: RestoreDestination, _ seconds: Double) -> String {
+        var lines = ["restored \(ByteCount(outcome.bytes)) in \(outcome.files) files to \(destination.directory) in \(Output.duration(seconds))"]
+        if !outcome.configuration.files.isEmpty {
+            lines.append("  configuration files put back: \(outcome.configuration.files.joined(separator: ", "))")
+        }
+        lines += outcome.configuration.changes.map { "  taken out: \($0)" }
+        return lines.joined(separator: "\n")
+    }
+
+    private struct Document: Encodable {
+        let backup: String
+        let reason: String
+        let target: String
+        let timeline: TimelineID
+        let directory: String
+        let bytes: Int
+        let files: Int
+        let walFromLSN: LSN
+        let walToLSN: LSN
+        let configuration: [String]
+        let durationSeconds: Double
+        let started: Bool
+        let dryRun: Bool
+    }
+
+    private func document(
+        _ plan: RestorePlan, _ destination: RestoreDestination, _ outcome: RestoreJob.Outcome?, _ seconds: Double, started: Bool
+    ) -> Document {
+        Document(
+            backup: plan.record.id, reason: plan.reason, target: plan.target.description, timeline: plan.timeline,
+            directory: destination.directory.string, bytes: outcome?.bytes ?? plan.record.dataBytes,
+            files: outcome?.files ?? plan.record.files, walFromLSN: plan.walFrom, walToLSN: plan.walTo,
+            configuration: outcome?.configuration.files ?? [], durationSeconds: seconds, started: started, dryRun: dryRun)
+    }
+}
+
+/// The target of a recovery, as typed.
+struct TargetOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Up to this moment, with its zone: \"2026-11-22 15:04:05+03\".", valueName: "time"))
+    var targetTime: String?
+    @Option(help: ArgumentHelp("Up to this WAL position: 0/3000168.", valueName: "lsn")) var targetLsn: String?
+    @Option(help: ArgumentHelp("Up to this transaction.", valueName: "xid")) var targetXid: String?
+    @Option(help: ArgumentHelp("Up to this restore point.", valueName: "name")) var targetName: String?
+    @Flag(help: "As soon as the backup is consistent.") var targetImmediate = false
+    @Flag(help: "End just before the target.") var targetExclusive = false
+    @Option(help: ArgumentHelp("latest, current or a number.", valueName: "timeline")) var targetTimeline = "latest"
+    @Option(help: ArgumentHelp("At the target: pause, promote or shutdown.", valueName: "action")) var targetAction: RecoveryTarget.Action = .promote
+
+    func point() throws -> RecoveryTarget.Point {
+        let given = [targetTime, targetLsn, targetXid, targetName].compactMap(\.self).count + (targetImmediate ? 1 : 0)
+        guard given <= 1 else { throw ValidationError("name one target, not \(given)") }
+        if let targetTime { return .time(try Self.time(targetTime)) }
+        if let targetLsn {
+            guard let lsn = LSN(targetLsn) else {
+                throw Failure(.usage, "could not read --target-lsn \"\(targetLsn)\": it is not an LSN such as 0/3000168")
+            }
+            return .lsn(lsn)
+        }
+        if let targetXid {
+            guard let xid = UInt64(targetXid), xid >= 3 else {
+                throw Failure(.usage, "could not read --target-xid \"\(targetXid)\": it is not a transaction's number")
+            }
+            return .transaction(String(xid))
+        }
+        if let targetName {
+            guard (1...63).contains(targetName.utf8.count) else {
+                throw Failure(.usage, "could not read --target-name: a restore point's name has 1 to 63 bytes")
+            }
+            return .name(targetName)
+        }
+        return targetImmediate ? .immediate : .endOfWAL
+    }
+
+    func recoveryTarget() throws -> RecoveryTarget {
+        let timeline: RecoveryTarget.Timeline
+        switch targetTimeline {
+        case "latest": timeline = .latest
+        case "current": timeline = .current
+        default:
+            guard let id = TimelineID(targetTimeline) else {
+                throw Failure(.usage, "could not read --target-timeline \"\(targetTimeline)\": it is not latest, current or a number")
+            }
+            timeline = .id(id)
+        }
+        return RecoveryTarget(point: try point(), isInclusive: !targetExclusive, timeline: timeline, action: targetAction)
+    }
+
+    private static func time(_ text: String) throws -> Timestamp {
+        switch TimeText(text) {
+        case .instant(let time): return time
+        case .withoutZone(let utc):
+            let local = Timestamp(microseconds: utc.microseconds - Int64(utc.localOffsetSeconds) * 1_000_000)
+            throw Failure(
+                .usage, "could not read --target-time \"\(text)\": it has no time zone",
+                details: ["in UTC it would be \(utc), in this machine's zone \(local)"],
+                hint: "Write the zone: --target-time \"\(text)+00\"")
+        case nil:
+            throw Failure(
+                .usage, "could not read --target-time \"\(text)\": it is not a time",
+                hint: "Write it as \"2026-11-22 15:04:05+00\".")
+        }
+    }
+}
+
+extension RecoveryTarget.Action: ExpressibleByArgument {}
+
+/// The restore_command that a restored server gets: this very program, with its own configuration.
+struct RestoreCommandLine {
+    let configuration: FilePath
+    let cluster: String
+
+    var text: String {
+        let program = Self.escaped(Self.program)
+        return "\(program) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster) %f \"%p\""
+    }
+
+    /// The absolute path of the running executable.
+    private static var program: String { Directory.linkTarget("/proc/self/exe")?.string ?? CommandLine.arguments[0] }
+
+    /// Quoted for the shell; and PostgreSQL takes %% for a percent sign.
+    static func escaped(_ path: String) -> String {
+        let quoted = path.map { "\"\\$`".contains($0) ? "\\\($0)" : $0 == "%" ? "%%" : String($0) }.joined()
+        return "\"\(quoted)\""
+    }
+}

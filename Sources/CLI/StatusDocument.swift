@@ -1,0 +1,86 @@
+import Cluster
+import PostgresModel
+
+/// A cluster at a glance, as `status` prints it.
+struct StatusDocument: Encodable {
+    let cluster: String
+    let timeline: TimelineID?
+    let nodes: [NodeStatus]
+    let repository: RepositoryStatus
+    let warnings: [String]
+
+    struct RepositoryStatus: Encodable {
+        let path: String
+        let receiving: Bool
+        /// The node that its WAL comes from.
+        let upstream: String?
+        let slot: String
+        let receivedLSN: LSN?
+        let durableLSN: LSN?
+        let lagBytes: Int?
+        let recoveryWindow: RecoveryWindow?
+        let lastBackup: LastBackup?
+    }
+
+    struct LastBackup: Encodable {
+        let id: String
+        let endTime: Timestamp
+        let ageSeconds: Double
+    }
+
+    init(_ view: ClusterView, window: RecoveryWindow?) {
+        cluster = view.file.name
+        timeline = view.timeline
+        nodes = view.nodeStatuses
+        repository = RepositoryStatus(
+            path: view.repository.path.string, receiving: view.repository.receiver.isRunning, upstream: view.receiverNode,
+            slot: view.file.repository.slot.description, receivedLSN: view.repository.receiver.receivedLSN,
+            durableLSN: view.repositoryDurableLSN, lagBytes: view.repositoryLagBytes, recoveryWindow: window,
+            lastBackup: view.repository.completeBackups.first.map {
+                LastBackup(id: $0.id, endTime: $0.content.endTime, ageSeconds: max(0, view.time - $0.content.endTime))
+            })
+        warnings = view.warnings
+    }
+
+    // MARK: For a person
+
+    func text(_ output: Output) -> String {
+        let title = output.paint(cluster, .strong) + (timeline.map { ", timeline \($0)" } ?? "")
+        let table = Output.table(
+            ["node", "role", "state", "timeline", "received", "replayed", "lag", "upstream", "slot", "sync"],
+            nodes.map { row($0, output) } + [repositoryRow(output)])
+        let remarks = nodes.filter { $0.role == .unreachable }.map { "\($0.name): \($0.state)" } + backupLines
+        let warnings = warnings.map { output.paint("warning", .warning) + "  " + $0 }
+        return ([title, "", table, ""] + remarks + (warnings.isEmpty ? [] : [""] + warnings)).joined(separator: "\n")
+    }
+
+    private func row(_ node: NodeStatus, _ output: Output) -> [String] {
+        let isWell = node.role == .primary || node.state == "streaming"
+        let state = node.role == .unreachable ? "-" : output.paint(node.state, isWell ? .good : .bad)
+        let role = node.role == .unreachable ? output.paint(node.role.rawValue, .bad) : node.role.rawValue
+        return [
+            node.name, role, state, node.timeline.map { "\($0)" } ?? "-", node.receivedLSN.map { "\($0)" } ?? "-",
+            node.replayedLSN.map { "\($0)" } ?? "-", Self.lag(node.lagBytes, node.lagSeconds), node.upstream ?? "-",
+            node.slot ?? "-", node.sync ?? "-",
+        ]
+    }
+
+    private func repositoryRow(_ output: Output) -> [String] {
+        let state = repository.receiving ? output.paint("receiving", .good) : output.paint("not receiving", .bad)
+        return [
+            "repository", "receiver", state, "-", repository.receivedLSN.map { "\($0)" } ?? "-",
+            repository.durableLSN.map { "\($0)" } ?? "-", Self.lag(repository.lagBytes, nil), repository.upstream ?? "-",
+            repository.slot, "-",
+        ]
+    }
+
+    private static func lag(_ bytes: Int?, _ seconds: Double?) -> String {
+        let parts = [bytes.map { "\(ByteCount($0))" }, seconds.map { Output.duration($0) }].compactMap { $0 }
+        return parts.isEmpty ? "-" : parts.joined(separator: ", ")
+    }
+
+    private var backupLines: [String] {
+        guard let last = repository.lastBackup else { return ["no backup yet"] }
+        return ["last backup \(last.id), \(Output.duration(last.ageSeconds)) ago"] + (repository.recoveryWindow.map { [$0.text] } ?? [])
+    }
+}

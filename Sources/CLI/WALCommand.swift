@@ -1,0 +1,162 @@
+import ArgumentParser
+import Backup
+import Cluster
+import Postgres
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+struct WALCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wal", abstract: "Receive WAL, serve it to a recovery, look at what is stored.",
+        subcommands: [WALReceiveCommand.self, WALGetCommand.self, WALStatusCommand.self, WALSwitchCommand.self])
+}
+
+struct WALReceiveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "receive", abstract: "Receive WAL in the foreground until interrupted.")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(help: "The node to stream from (default: the primary).")
+    var node: String?
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let node = try NodeChoice(file).source(named: node)
+        try prepareLocks(repository)
+        let lock = try LockFile.require(repository.receiveLock, purpose: "pgark wal receive", to: "receive WAL")
+        defer { withExtendedLifetime(lock) {} }
+        let receiver = WALReceiver(
+            repository: repository,
+            settings: WALReceiver.Settings(
+                connection: node.connection, application: "pgark", slot: .permanent(file.repository.slot),
+                level: file.repository.compression),
+            reporter: Reporter(note: { output.note("\(Timestamp.now.shortText) \($0)") }))
+        try receiver.run()
+        output.note("\(Timestamp.now.shortText) WAL stream: ended in order")
+    }
+
+    private func prepareLocks(_ repository: Repository) throws {
+        try Repository.reaching(repository.root) { try Directory.create(repository.locks, permissions: 0o750) }
+    }
+}
+
+struct WALGetCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "get", abstract: "Deliver a segment or history file: restore_command = 'pgark wal get %f \"%p\"'.",
+        discussion: """
+            Exit status 0: delivered. 1: proved absent. Above 125: anything else, so that PostgreSQL stops and does not \
+            take a failure for the end of the archive.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "The name of the file, %f.") var segment: String
+    @Argument(help: "Where to put it, %p.") var path: String
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let archive = WALArchive(repository, system: try repository.requireSystem())
+        switch try WALFetch(archive).run(segment, to: FilePath(path)) {
+        case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
+        case .deliveredPartial(let bytes):
+            output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")
+            try output.data(Document(segment: segment, partialBytes: bytes)) { "" }
+        case .absent:
+            output.note("pgark: \(segment) is not in the archive")
+            throw ExitCode(WALGetStatus.absent)
+        }
+    }
+
+    private struct Document: Encodable { let segment: String, partialBytes: Int? }
+}
+
+struct WALStatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "What is stored for each timeline, gaps, and how far behind it is.")
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let archive = WALArchive(repository, system: try repository.requireSystem())
+        let document = try WALStatusDocument(archive)
+        try output.data(document) { document.text(output) }
+    }
+}
+
+struct WALStatusDocument: Encodable {
+    struct Timeline: Encodable { let timeline: TimelineID, fromLSN: LSN, toLSN: LSN, segments: Int, bytes: Int }
+    struct Gap: Encodable { let timeline: TimelineID, fromLSN: LSN, toLSN: LSN }
+
+    let timelines: [Timeline]
+    let gaps: [Gap]
+    let receivedLSN: LSN?
+    let durableLSN: LSN?
+    let durableTime: Timestamp?
+    let connected: Bool
+
+    init(_ archive: WALArchive) throws {
+        let ranges = try archive.ranges()
+        timelines = Dictionary(grouping: ranges, by: \.timeline).sorted { $0.key < $1.key }.map { timeline, ranges in
+            Timeline(
+                timeline: timeline, fromLSN: ranges.first!.from, toLSN: ranges.last!.to,
+                segments: ranges.reduce(0) { $0 + $1.segments }, bytes: ranges.reduce(0) { $0 + $1.storedBytes })
+        }
+        gaps = zip(ranges, ranges.dropFirst()).filter { $0.timeline == $1.timeline }.map {
+            Gap(timeline: $0.timeline, fromLSN: $0.to, toLSN: $1.from)
+        }
+        let moment = try archive.moment()
+        receivedLSN = ranges.last?.to
+        durableLSN = moment?.durableLSN
+        durableTime = moment?.time
+        connected = try archive.isReceiving()
+    }
+
+    func text(_ output: Output) -> String {
+        var lines = [
+            Output.table(
+                ["timeline", "from", "to", "segments", "stored"],
+                timelines.map {
+                    ["\($0.timeline)", "\($0.fromLSN)", "\($0.toLSN)", "\($0.segments)", "\(ByteCount($0.bytes))"]
+                })
+        ]
+        lines += gaps.map { output.paint("gap: ", .bad) + "timeline \($0.timeline), from \($0.fromLSN) to \($0.toLSN)" }
+        lines.append("receiver: " + (connected ? output.paint("running", .good) : output.paint("not running", .bad)))
+        if let durableLSN, let durableTime { lines.append("durable: up to \(durableLSN), which was all at \(durableTime)") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+struct WALSwitchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "switch", abstract: "Ask the primary to finish its segment and wait until it is stored.")
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(help: "The node to ask (default: the primary).")
+    var node: String?
+
+    @Option(help: ArgumentHelp("How long to wait.", valueName: "seconds"))
+    var timeout: Double = 60
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let archive = WALArchive(repository, system: try repository.requireSystem())
+        let node = try NodeChoice(file).source(named: node)
+        let segment = try WALSwitch(connection: node.connection, archive: archive).run(timeoutSeconds: timeout)
+        let name = segment.name(size: archive.segmentSize)
+        try output.data(Document(segment: name)) { "\(name) is stored" }
+    }
+
+    private struct Document: Encodable { let segment: String }
+}

@@ -1,0 +1,219 @@
+import PostgresModel
+import Postgres
+import Storage
+package import SystemPackage
+import Yams
+
+extension ClusterFile {
+    /// Reads the text of a cluster file. Every problem in it is reported at once, each as "file:line:column: reason".
+    package static func parse(text: String, path: FilePath) throws -> ClusterFile {
+        var parser = ClusterFileParser(path: path)
+        let file = parser.parse(text)
+        let problems = parser.problems.list.sorted { $0.position < $1.position }
+        if let file, problems.isEmpty { return file }
+        let count = problems.count == 1 ? "there is a problem" : "there are \(problems.count) problems"
+        throw Failure(
+            .configuration, "could not use the cluster file \(path): \(count)",
+            details: problems.map { "\(path):\($0.position): \($0.reason)" },
+            hint: "Correct the file, then run the command again.")
+    }
+}
+
+/// From the text of a cluster file to what it says. Pure: nothing is read beside the text, nothing is connected to.
+struct ClusterFileParser {
+    let path: FilePath
+    var problems = Problems()
+
+    init(path: FilePath) { self.path = path }
+
+    /// Nil only with problems; problems may be there with a value too.
+    mutating func parse(_ text: String) -> ClusterFile? {
+        guard let root = compose(text),
+            let top = YAMLMapping(root, path: "", example: "cluster: shop", &problems)
+        else { return nil }
+        top.checkKeys(
+            known: ["cluster", "nodes", "repository", "backup", "replication"], planned: ["postgres", "failover"], &problems)
+        let name = name(top)
+        let nodes = nodes(top)
+        let repository = repository(top)
+        let backup = backup(top)
+        let replication = replication(top)
+        guard let name, let nodes, let repository else { return nil }
+        return ClusterFile(
+            path: Directory.absolute(path), name: name, nodes: nodes, repository: repository, backup: backup,
+            replication: replication)
+    }
+
+    private mutating func compose(_ text: String) -> Node? {
+        do {
+            if let node = try DuplicateKeys.compose(text) { return node }
+            problems.add(.begin, "the file is empty; it must name at least cluster, nodes and repository")
+        } catch let error as YamlError {
+            let (position, reason) = Self.explain(error)
+            problems.add(position, reason)
+        } catch {
+            problems.add(.begin, "this is not YAML: \(error)")
+        }
+        return nil
+    }
+
+    private static func explain(_ error: YamlError) -> (Position, String) {
+        switch error {
+        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            let begin = context.map { " (\($0.text.trimmingPrefix { $0 == " " }), begun in line \($0.mark.line))" } ?? ""
+            return (Position(mark), "this is not YAML: \(problem)\(begin)")
+        case .duplicatedKeysInMapping(let keys, let context):
+            return (Position(context.mark), "\(keys.map { "\"\($0)\"" }.joined(separator: ", ")) is given twice")
+        case .reader(let problem, _, _, _):
+            return (.begin, "this is not text in UTF-8: \(problem)")
+        case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
+            return (.begin, "this is not YAML: \(error)")
+        }
+    }
+
+    // MARK: cluster
+
+    private mutating func name(_ top: YAMLMapping) -> String? {
+        guard let text = top.requiredText("cluster", example: "cluster: shop", &problems) else { return nil }
+        return checkedName(text, of: "cluster")
+    }
+
+    /// Names become directories and labels: letters, digits, - and _.
+    private mutating func checkedName(_ text: Located<String>, of what: String) -> String? {
+        let isAllowed = text.value.utf8.allSatisfy {
+            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
+                || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+        }
+        if isAllowed, (1...63).contains(text.value.utf8.count), !text.value.hasPrefix("-") { return text.value }
+        problems.add(
+            text.position,
+            "\"\(text.value)\" cannot name a \(what): letters, digits, - and _ may occur, at most 63 of them, not - first")
+        return nil
+    }
+
+    // MARK: nodes
+
+    private static let nodesExample = "nodes: { node1: { host: 10.0.0.11 } }"
+
+    private mutating func nodes(_ top: YAMLMapping) -> [ClusterFile.Node]? {
+        guard let mapping = top.requiredMapping("nodes", example: Self.nodesExample, &problems) else { return nil }
+        if mapping.entries.isEmpty { problems.add(mapping.position, "\"nodes\" is empty; write \(Self.nodesExample)") }
+        mapping.checkKeys(known: mapping.entries.map(\.key.value).filter { DuplicateKeys.original($0) == nil }, &problems)
+        var nodes: [ClusterFile.Node] = []
+        for (key, value) in mapping.entries where DuplicateKeys.original(key.value) == nil {
+            guard let name = checkedName(key, of: "node"), let connection = connection(value, of: name) else { continue }
+            if let twin = nodes.first(where: { $0.connection == connection }) {
+                problems.add(key.position, "nodes \"\(twin.name)\" and \"\(name)\" have the same connection")
+            }
+            nodes.append(ClusterFile.Node(name: name, connection: connection))
+        }
+        return nodes.isEmpty ? nil : nodes
+    }
+
+    private mutating func connection(_ value: Yams.Node, of name: String) -> String? {
+        guard let node = YAMLMapping(value, path: "nodes.\(name)", example: "{ host: 10.0.0.11 }", &problems) else { return nil }
+        node.checkKeys(known: ["connection", "host", "port", "user"], planned: ["ssh", "data"], &problems)
+        let connection = node.text("connection", &problems)
+        let host = node.text("host", &problems)
+        let port = node.value("port", expected: "a number from 1 to 65535", &problems) {
+            Int($0).flatMap { (1...65535).contains($0) ? $0 : nil }
+        }
+        let user = node.text("user", &problems)
+        if let connection {
+            for key in ["host", "port", "user"] where node.has(key) {
+                problems.add(
+                    node.position(of: key),
+                    "\"nodes.\(name).\(key)\" contradicts \"connection\", which says it too; keep one of them")
+            }
+            return withoutSecret(connection)
+        }
+        guard let host else {
+            if !node.has("connection"), !node.has("host") {
+                problems.add(node.position, "\"nodes.\(name)\" needs a \"host\" or a \"connection\"")
+            }
+            return nil
+        }
+        return ConnectionText.make([
+            ("host", host.value), ("port", String(port ?? 5432)), ("user", user?.value ?? "pgark"), ("dbname", "postgres"),
+        ])
+    }
+
+    private mutating func withoutSecret(_ connection: Located<String>) -> String? {
+        guard let keyword = ConnectionText(connection.value).secretKeyword else { return connection.value }
+        problems.add(
+            connection.position,
+            "a connection string here must not hold a \(keyword); keep it in a passfile that only you may read "
+                + "(~/.pgpass or passfile=FILE, mode 0600, one line: host:port:*:user:password)")
+        return nil
+    }
+
+    // MARK: repository
+
+    private mutating func repository(_ top: YAMLMapping) -> ClusterFile.RepositorySettings? {
+        guard let mapping = top.requiredMapping("repository", example: "repository: { path: /var/lib/pgark }", &problems)
+        else { return nil }
+        mapping.checkKeys(known: ["path", "compression", "slot"], planned: ["encryption"], &problems)
+        let path = repositoryPath(mapping)
+        let compression = mapping.value(
+            "compression", expected: "zstd or zstd:N with N from 1 (fast) to 19 (small)", &problems, Self.compression)
+        let slot = slot(mapping)
+        guard let path, let slot else { return nil }
+        return ClusterFile.RepositorySettings(path: path, compression: compression ?? .standard, slot: slot)
+    }
+
+    private mutating func repositoryPath(_ mapping: YAMLMapping) -> FilePath? {
+        guard let text = mapping.requiredText("path", example: "path: /var/lib/pgark", &problems) else { return nil }
+        if text.value.contains("://") {
+            problems.add(text.position, "\"repository.path\" must be a directory; other stores are not supported by this version of pgark")
+            return nil
+        }
+        let directory = Directory.absolute(self.path).removingLastComponent()
+        return directory.pushing(FilePath(text.value)).lexicallyNormalized()
+    }
+
+    private static func compression(_ text: String) -> CompressionLevel? {
+        if text == "zstd" { return .standard }
+        guard text.hasPrefix("zstd:") else { return nil }
+        return Int(text.dropFirst(5)).flatMap { CompressionLevel($0) }
+    }
+
+    private mutating func slot(_ mapping: YAMLMapping) -> SlotName? {
+        let text = mapping.text("slot", &problems)
+        do {
+            return try SlotName(text?.value ?? "pgark")
+        } catch {
+            problems.add(text?.position ?? mapping.position, "\"repository.slot\" must be 1 to 63 of a-z, 0-9 and _, not \"\(text?.value ?? "")\"")
+            return nil
+        }
+    }
+
+    // MARK: backup, replication
+
+    private mutating func backup(_ top: YAMLMapping) -> ClusterFile.BackupSettings {
+        var settings = ClusterFile.BackupSettings()
+        guard let mapping = top.mapping("backup", example: "backup: { maximum_age: 26h }", &problems) else { return settings }
+        mapping.checkKeys(
+            known: ["maximum_age", "minimum_redundancy"], planned: ["schedule", "retention", "drill"], &problems)
+        settings.maximumAgeSeconds = mapping.value(
+            "maximum_age", expected: "a span of time such as 26h or 7d (units: s, min, h, d, w)", &problems, DurationText.seconds)
+        let redundancy = mapping.value("minimum_redundancy", expected: "a whole number, 0 or more", &problems) {
+            Int($0).flatMap { $0 >= 0 ? $0 : nil }
+        }
+        if let redundancy { settings.minimumRedundancy = redundancy }
+        return settings
+    }
+
+    private mutating func replication(_ top: YAMLMapping) -> ClusterFile.ReplicationSettings {
+        var settings = ClusterFile.ReplicationSettings()
+        let example = "replication: { slots: { keep: 20GB } }"
+        guard let mapping = top.mapping("replication", example: example, &problems) else { return settings }
+        mapping.checkKeys(known: ["slots"], planned: ["durability"], &problems)
+        guard let slots = mapping.mapping("slots", example: "{ keep: 20GB }", &problems) else { return settings }
+        slots.checkKeys(known: ["keep"], planned: ["then"], &problems)
+        settings.slotBudget = slots.value("keep", expected: "a size such as 20GB (units: MB, GB, TB)", &problems) {
+            ByteCount($0).flatMap { $0.rawValue > 0 ? $0 : nil }
+        }
+        return settings
+    }
+}

@@ -1,0 +1,149 @@
+import Postgres
+package import PostgresModel
+
+/// What one node said about itself when it was asked. A node that did not answer is an observation too.
+package struct NodeObservation: Sendable {
+    package var node: String
+    package var state: State
+
+    package enum State: Sendable {
+        case reached(ServerObservation)
+        case unreachable(Failure)
+    }
+
+    package var server: ServerObservation? {
+        if case .reached(let server) = state { server } else { nil }
+    }
+
+    package var failure: Failure? {
+        if case .unreachable(let failure) = state { failure } else { nil }
+    }
+}
+
+/// A running server. What our role may not see is nil, and never a reason to see nothing.
+package struct ServerObservation: Sendable {
+    package var version: ServerVersion
+    package var isInRecovery: Bool
+    package var systemIdentifier: SystemIdentifier?
+    package var timeline: TimelineID?
+    package var positions: Positions
+    package var clock: Clock
+    package var walSenders: [WALSender] = []
+    /// Nil where no WAL receiver runs: on a primary, and on a standby that has lost its upstream.
+    package var walReceiver: WALReceiver?
+    package var slots: [Slot] = []
+    package var settings = ServerSettings()
+    package var role: Role
+    package var archiver: Archiver?
+    /// Whether the role may use the replication protocol, which is another line of pg_hba.conf.
+    package var replicationFailure: Failure?
+
+    package struct Positions: Sendable {
+        /// On a primary: the end of what it wrote.
+        package var current: LSN?
+        /// On a standby: the end of what it has received and made durable, and of what it has replayed.
+        package var received: LSN?
+        package var replayed: LSN?
+        /// On a standby: the age of the last replayed commit, by the standby's clock.
+        package var replayedAgeSeconds: Double?
+
+        /// The end of the WAL that this server has.
+        package var end: LSN? { current ?? [received, replayed].compactMap { $0 }.max() }
+    }
+
+    /// The server's clock against ours, read in the middle of a round trip.
+    package struct Clock: Sendable {
+        /// Positive where the server's clock is ahead.
+        package var aheadSeconds: Double
+        /// How wrong `aheadSeconds` may be: half of the round trip.
+        package var uncertaintySeconds: Double
+    }
+
+    /// One row of pg_stat_replication.
+    package struct WALSender: Sendable {
+        package var processIdentifier: Int
+        package var application: String?
+        package var state: String?
+        package var sync: String?
+        package var sentLSN: LSN?
+        package var flushedLSN: LSN?
+        package var replayedLSN: LSN?
+        package var replayLagSeconds: Double?
+    }
+
+    /// pg_stat_wal_receiver.
+    package struct WALReceiver: Sendable {
+        package var status: String?
+        /// Nil where the standby streams without a slot, or where our role may not see it.
+        package var slot: String?
+        package var senderHost: String?
+        package var senderPort: String?
+        package var timeline: TimelineID?
+    }
+
+    /// One row of pg_replication_slots.
+    package struct Slot: Sendable {
+        package var name: String
+        package var kind: String
+        package var isActive: Bool
+        package var isTemporary = false
+        package var activeProcess: Int?
+        /// Of the process that streams through the slot, where our role may see it.
+        package var activeApplication: String?
+        package var restartLSN: LSN?
+        /// reserved, extended, unreserved or lost.
+        package var walStatus: String?
+        package var retained: ByteCount?
+        /// What may still be written before the slot loses WAL; nil where there is no limit.
+        package var safeWALSize: ByteCount?
+    }
+
+    /// What our own role may do.
+    package struct Role: Sendable {
+        package var name: String
+        package var isSuperuser = false
+        package var mayReplicate = false
+        package var isMonitor = false
+        package var readsAllSettings = false
+        /// Any path of the server's file system, and the function that reads it.
+        package var readsServerFiles = false
+        package var executesReadFile = false
+        package var listsFileSettings = false
+    }
+
+    /// pg_stat_archiver.
+    package struct Archiver: Sendable {
+        package var lastFailedWAL: String?
+        /// True where the last attempt failed, so that WAL piles up on the server.
+        package var isFailing: Bool
+    }
+}
+
+/// The settings that checks look at, as pg_settings has them (in its base units).
+package struct ServerSettings: Sendable {
+    package var values: [String: String] = [:]
+
+    static let names = [
+        "wal_level", "max_wal_senders", "max_replication_slots", "data_checksums", "summarize_wal", "archive_mode",
+        "max_slot_wal_keep_size", "hot_standby_feedback", "full_page_writes", "synchronous_standby_names",
+        "primary_slot_name", "config_file", "hba_file", "ident_file", "data_directory",
+    ]
+
+    subscript(name: String) -> String? { values[name] }
+    func isOn(_ name: String) -> Bool? { values[name].map { $0 == "on" } }
+    func number(_ name: String) -> Int? { values[name].flatMap { Int($0) } }
+
+    /// The limit of what all slots may hold back; nil where it is not known, .none within where there is none.
+    var slotLimit: ByteCount?? {
+        guard let megabytes = number("max_slot_wal_keep_size") else { return nil }
+        return .some(megabytes < 0 ? nil : ByteCount(megabytes << 20))
+    }
+
+    /// Configuration files that no base backup holds, because they lie outside the data directory. Nil where our role
+    /// may not see where they are.
+    var configurationOutside: [String]? {
+        guard let data = values["data_directory"] else { return nil }
+        let files = ["config_file", "hba_file", "ident_file"].compactMap { values[$0] }
+        return files.isEmpty ? nil : files.filter { !$0.hasPrefix(data + "/") }
+    }
+}

@@ -1,0 +1,65 @@
+package import PostgresModel
+package import SystemPackage
+
+/// What the repository says about itself, as plain values: checks and status decide from these alone.
+package struct RepositoryFacts: Sendable {
+    package var path: FilePath
+    /// Why nothing more is known, where nothing more is.
+    package var failure: Failure?
+    package var exists = false
+    package var isWritable = false
+    package var free: ByteCount?
+    package var total: ByteCount?
+    /// Of the data that is stored; nil where none is.
+    package var systemIdentifier: SystemIdentifier?
+    package var receiver = Receiver()
+    package var segmentCount = 0
+    package var walBytes = ByteCount(0)
+    package var gaps: [Gap] = []
+    /// Newest first, with those that run or failed.
+    package var backups: [Backup] = []
+
+    package struct Receiver: Sendable {
+        package var isRunning = false
+        /// The end of the WAL that is stored.
+        package var receivedLSN: LSN?
+        package var timeline: TimelineID?
+        /// A moment at which everything that the server had was durable here, and the position then.
+        package var caughtUp: (time: Timestamp, position: LSN)?
+    }
+
+    /// WAL of one timeline that lies between what is stored and is not.
+    package struct Gap: Sendable, Equatable {
+        package var timeline: TimelineID
+        package var from: LSN
+        package var to: LSN
+    }
+
+    package struct Backup: Sendable {
+        package enum Status: String, Sendable { case done, running, failed, damaged }
+
+        package var id: String
+        package var status: Status
+        /// Nil for a backup that runs or failed.
+        package var content: Content?
+
+        package struct Content: Sendable {
+            package var beginLSN: LSN
+            package var endLSN: LSN
+            package var timeline: TimelineID
+            package var endTime: Timestamp
+            package var dataBytes: ByteCount
+            package var badPages: Int
+            package var configurationMissing: [String]
+            /// How far the WAL that begins with this backup reaches without a gap; nil where it does not even begin.
+            package var walReach: LSN?
+
+            package var isRestorable: Bool { walReach.map { $0 >= endLSN } ?? false }
+        }
+    }
+
+    /// Those that can be restored from, newest first.
+    package var completeBackups: [(id: String, content: Backup.Content)] {
+        backups.compactMap { backup in backup.content.map { (backup.id, $0) } }
+    }
+}

@@ -1,0 +1,80 @@
+import Glibc
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+extension RepositoryFacts {
+    /// Reads them. A repository that cannot be read is a fact too.
+    package static func read(_ settings: ClusterFile.RepositorySettings, cluster: String) -> RepositoryFacts {
+        var facts = RepositoryFacts(path: settings.path)
+        do {
+            try facts.fill(from: Repository(root: settings.path, cluster: cluster))
+        } catch let failure as Failure {
+            facts.failure = failure
+        } catch {
+            facts.failure = Failure(.internalError, "could not read the repository \(settings.path): \(error)")
+        }
+        return facts
+    }
+
+    private mutating func fill(from repository: Repository) throws {
+        guard try Directory.exists(path) else { return }
+        exists = true
+        (free, total) = try Directory.space(at: path)
+        isWritable = Self.allows(writing: repository)
+        guard let system = try repository.system() else { return }
+        systemIdentifier = system.systemIdentifier
+        let archive = WALArchive(repository, system: system)
+        try readWAL(archive)
+        try readBackups(Catalogue(repository), archive)
+    }
+
+    private static func allows(writing repository: Repository) -> Bool {
+        [repository.root, repository.directory, repository.wal, repository.incoming, repository.packs, repository.backups]
+            .allSatisfy { $0.withPlatformString { access($0, W_OK) == 0 || errno == ENOENT } }
+    }
+
+    private mutating func readWAL(_ archive: WALArchive) throws {
+        let ranges = try archive.ranges()
+        segmentCount = ranges.reduce(0) { $0 + $1.segments }
+        walBytes = ByteCount(ranges.reduce(0) { $0 + $1.storedBytes })
+        gaps = try Self.gaps(ranges, archive)
+        receiver.isRunning = try archive.isReceiving()
+        receiver.receivedLSN = ranges.last?.to
+        receiver.timeline = ranges.last?.timeline
+        if let moment = try archive.moment() { receiver.caughtUp = (moment.time, moment.durableLSN) }
+    }
+
+    private mutating func readBackups(_ catalogue: Catalogue, _ archive: WALArchive) throws {
+        backups = try catalogue.entries().map { entry in
+            Backup(
+                id: entry.id, status: Backup.Status(rawValue: entry.status.rawValue) ?? .failed,
+                content: try entry.record.map { record in
+                    Backup.Content(
+                        beginLSN: record.beginLSN, endLSN: record.endLSN, timeline: record.timeline, endTime: record.endTime,
+                        dataBytes: ByteCount(record.dataBytes), badPages: record.badPages.count,
+                        configurationMissing: record.configurationMissing,
+                        walReach: try archive.reach(from: record.beginLSN, on: record.timeline))
+                })
+        }
+    }
+
+    /// Between the ranges of a timeline, and where one timeline leaves another.
+    private static func gaps(_ ranges: [WALArchive.Range], _ archive: WALArchive) throws -> [Gap] {
+        var gaps = zip(ranges, ranges.dropFirst()).compactMap { last, next in
+            last.timeline == next.timeline ? Gap(timeline: last.timeline, from: last.to, to: next.from) : nil
+        }
+        for timeline in Set(ranges.map(\.timeline)).sorted() {
+            // A switchpoint lies within a segment, whose first part the new timeline's file repeats.
+            guard let begin = try archive.history(of: timeline)?.ancestors.last,
+                let parent = ranges.last(where: { $0.timeline == begin.timeline && $0.from < begin.end }),
+                let child = ranges.first(where: { $0.timeline == timeline })
+            else { continue }
+            let needed = archive.segmentSize.start(of: begin.end)
+            if parent.to < needed { gaps.append(Gap(timeline: begin.timeline, from: parent.to, to: needed)) }
+            if child.from > needed { gaps.append(Gap(timeline: timeline, from: max(begin.end, needed), to: child.from)) }
+        }
+        return gaps
+    }
+}
