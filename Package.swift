@@ -38,5 +38,7 @@ let package = Package(
             dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system],
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
+        .testTarget(
+            name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
     ]
 )

@@ -12,7 +12,9 @@ struct LabCommand: ParsableCommand {
 
 /// Options of every lab command.
 struct LabOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The lab's directory (default: /var/tmp/pgark-lab for root, else ~/.local/state/pgark-lab).", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp(
+            "The lab's directory (default: /var/tmp/pgark-lab for root, else ~/.local/state/pgark-lab).", valueName: "dir"))
     var directory: String?
 
     @Flag(help: "Print one JSON document on stdout.")
@@ -23,8 +25,6 @@ struct LabOptions: ParsableArguments {
 
     var output: Output { Output(json: json, noColor: noColor) }
     var path: FilePath? { directory.map { FilePath($0) } }
-    /// To be pasted behind the next command.
-    var suffix: String { directory.map { " --directory \(Shell.quoted($0))" } ?? "" }
 }
 
 /// Which PostgreSQL a new lab runs, and where it listens.
@@ -99,7 +99,7 @@ struct LabStatusCommand: ParsableCommand {
         let home = try LabHome.open(options.path)
         let status = try LabHosts.existing(in: home).status()
         try output.data(status) { status.text(output) }
-        if !status.isUp { output.next("pgark lab up\(options.suffix)") }
+        if !status.isUp { output.next("pgark lab up\(home.option)") }
     }
 }
 
@@ -111,15 +111,23 @@ struct LabDownCommand: ParsableCommand {
     @Flag(help: "Answer yes to the question.")
     var yes = false
 
+    @Flag(help: "Show what would be stopped and removed, and change nothing.")
+    var dryRun = false
+
     func run() throws {
         let output = options.output
         let home = try LabHome.open(options.path)
+        if dryRun {
+            let status = try LabHosts.existing(in: home).status()
+            return try output.data(status) { status.text(output) + "\nwould be stopped, and \(home.directory) removed" }
+        }
         try output.confirm("Stop the lab and remove \(home.directory) with all its data?", yes: yes)
         let lock = try home.lock("down")
         defer { withExtendedLifetime(lock) {} }
         let isGone = try LabHosts.remove(home, tell: LabNarrator(output).tell)
-        let text = isGone ? "the lab in \(home.directory) is gone" : "the lab is gone; its empty directory \(home.directory) stays"
-        try output.data(Document(directory: home.directory.string, removed: true)) { text }
+        try output.data(Document(directory: home.directory.string, removed: isGone)) {
+            isGone ? "the lab in \(home.directory) is gone" : "the lab is gone; its empty directory \(home.directory) stays"
+        }
     }
 
     private struct Document: Encodable { let directory: String, removed: Bool }

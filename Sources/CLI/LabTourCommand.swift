@@ -57,7 +57,7 @@ struct LabTourCommand: ParsableCommand {
         return (["kept: look at node1, node2 and the restored server with"] + servers + [
             "  " + hosts.home.typed("list"),
             "and remove it with",
-            "  pgark lab down --yes\(options.suffix)",
+            "  pgark lab down --yes\(hosts.home.option)",
         ]).joined(separator: "\n")
     }
 }

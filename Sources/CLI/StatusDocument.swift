@@ -33,8 +33,8 @@ struct StatusDocument: Encodable {
         timeline = view.timeline
         nodes = view.nodeStatuses
         repository = RepositoryStatus(
-            path: view.repository.path.string, receiving: view.repository.receiver.isRunning, upstream: view.receiverNode,
-            slot: view.file.repository.slot.description, receivedLSN: view.repository.receiver.receivedLSN,
+            path: "\(view.repository.path)", receiving: view.repository.receiver.isRunning, upstream: view.receiverNode,
+            slot: "\(view.file.repository.slot)", receivedLSN: view.repository.receiver.receivedLSN,
             durableLSN: view.repositoryDurableLSN, lagBytes: view.repositoryLagBytes, recoveryWindow: window,
             lastBackup: view.repository.completeBackups.first.map {
                 LastBackup(id: $0.id, endTime: $0.content.endTime, ageSeconds: max(0, view.time - $0.content.endTime))

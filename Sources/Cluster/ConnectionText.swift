@@ -67,7 +67,6 @@ package struct ConnectionText: Sendable, Equatable {
 
     private mutating func readURI(_ text: Substring) {
         let location = text.prefix { $0 != "?" }
-        readOptions(text.dropFirst(location.count + 1))
         let address = location.prefix { $0 != "/" }
         var hosts = address
         if let at = address.lastIndex(of: "@") {
@@ -79,6 +78,7 @@ package struct ConnectionText: Sendable, Equatable {
         readHosts(hosts)
         let name = location.dropFirst(address.count + 1)
         if !name.isEmpty { keywords["dbname"] = Self.decoded(name) }
+        readOptions(text.dropFirst(location.count + 1))
     }
 
     private mutating func readHosts(_ text: Substring) {

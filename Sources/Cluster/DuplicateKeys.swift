@@ -18,7 +18,7 @@ enum DuplicateKeys {
                 return try Yams.compose(yaml: text)
             } catch let error as YamlError {
                 guard case .duplicatedKeysInMapping(let keys, let context) = error, round < rounds, let key = keys.first,
-                    let renamed = rename(key, in: text, mappingAt: Position(context.mark), round: round)
+                    let renamed = rename(key, in: text, firstAt: Position(context.mark), round: round)
                 else { throw error }
                 text = renamed
                 round += 1
@@ -35,14 +35,14 @@ enum DuplicateKeys {
         return String(letter) + String(String.UnicodeScalarView(key.unicodeScalars.dropFirst()))
     }
 
-    /// Renames the second `key` of the mapping that begins at `begin`: in a block, the one in the same column.
-    private static func rename(_ key: String, in text: String, mappingAt begin: Position, round: UInt32) -> String? {
+    /// Renames the second `key` of the mapping whose first `key` is at `begin`: in a block, the one in the same column.
+    private static func rename(_ key: String, in text: String, firstAt begin: Position, round: UInt32) -> String? {
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { Array($0.unicodeScalars) }
         let letters = Array(key.unicodeScalars)
         guard let first = letters.first, first.isASCII, lines.indices.contains(begin.line - 1),
             let mark = Unicode.Scalar(firstMark + round * lettersPerRound + first.value)
         else { return nil }
-        let isFlow = lines[begin.line - 1].dropFirst(begin.column - 1).first == "{"
+        let isFlow = lines[begin.line - 1].prefix(begin.column - 1).contains { $0 != " " }
         var found = 0
         for line in lines.indices.dropFirst(begin.line - 1) {
             for column in lines[line].indices where isKey(letters, at: column, of: lines[line]) {

@@ -60,7 +60,8 @@ package struct Command: Sendable {
         let output = try ScratchFile()
         let errors = try ScratchFile()
         let begin = Deadline.now
-        let child = try spawn(input: standardInput.descriptor, output: output.descriptor, errors: errors.descriptor, newSession: false)
+        let child = try spawn(
+            input: standardInput.descriptor, output: output.descriptor, errors: errors.descriptor, newSession: false)
         let status = try wait(for: child)
         return Outcome(
             status: status, output: try output.text(), errors: try errors.text(), seconds: Double(Deadline.now - begin) / 1e9)
@@ -176,60 +177,4 @@ extension Command {
             usleep(10_000)
         }
     }
-}
-
-/// A file without a name, for what a program reads or prints.
-private struct ScratchFile: ~Copyable {
-    let descriptor: Int32
-    /// More than any program here prints; the rest is left out.
-    private static let largest = 64 << 20
-
-    init(_ content: [UInt8] = []) throws {
-        var name = Array("/tmp/pgark-XXXXXX".utf8CString)
-        descriptor = mkstemp(&name)
-        guard descriptor >= 0 else { throw Failure.system("create a scratch file in", "/tmp") }
-        unlink(name)
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        guard content.isEmpty || write(descriptor, content, content.count) == content.count else {
-            throw Failure.system("write a scratch file in", "/tmp")
-        }
-        lseek(descriptor, 0, SEEK_SET)
-    }
-
-    deinit { close(descriptor) }
-
-    borrowing func text() throws -> String {
-        let size = min(Int(lseek(descriptor, 0, SEEK_END)), Self.largest)
-        let bytes = [UInt8](unsafeUninitializedCapacity: max(size, 0)) { buffer, count in
-            count = max(0, pread(descriptor, buffer.baseAddress, buffer.count, 0))
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-/// Words for /bin/sh and for people who paste.
-package enum Shell {
-    package static func quoted(_ word: String) -> String {
-        let plain = word.utf8.allSatisfy {
-            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
-                || "-_./=:,@%+".utf8.contains($0)
-        }
-        if plain, !word.isEmpty { return word }
-        return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-    }
-}
-
-package enum Environment {
-    package static var all: [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let parts = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-            entry += 1
-        }
-        return variables
-    }
-
-    package static subscript(name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }

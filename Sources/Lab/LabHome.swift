@@ -29,9 +29,13 @@ package struct LabHome: Sendable {
     /// Who the lab's files belong to where that is not the user who typed the command.
     private let account: Account?
 
-    private init(_ directory: FilePath, _ account: Account?) {
-        self.directory = directory
-        self.account = account
+    /// " --directory DIR", to be pasted behind a lab command; empty where it finds this lab without.
+    package let option: String
+
+    private init(_ directory: FilePath?) throws {
+        self.directory = Directory.absolute(directory ?? Self.defaultDirectory)
+        option = self.directory == Self.defaultDirectory ? "" : " --directory \(Shell.quoted(self.directory.string))"
+        account = try Account.forServers()
     }
 
     /// One of pgark's commands on this lab, as the user would type it: root as the lab's account, so that no file of
@@ -46,7 +50,7 @@ package struct LabHome: Sendable {
     /// Makes the directory where it is missing, gives up root's rights, and puts a copy of this program in it: the
     /// servers' account must be able to run it as its restore_command.
     package static func prepare(_ directory: FilePath?) throws -> LabHome {
-        let home = LabHome(Directory.absolute(directory ?? defaultDirectory), try Account.forServers())
+        let home = try LabHome(directory)
         let own = try File("/proc/self/exe", .read)  // not readable any more once we are somebody else
         try home.makeDirectory()
         try home.enter()
@@ -56,7 +60,7 @@ package struct LabHome: Sendable {
 
     /// An existing lab, entered as its owner. Throws where there is none.
     package static func open(_ directory: FilePath?) throws -> LabHome {
-        let home = LabHome(Directory.absolute(directory ?? defaultDirectory), try Account.forServers())
+        let home = try LabHome(directory)
         guard let names = try Directory.names(in: home.directory), !names.isEmpty else {
             throw Failure(.labMissing, "could not find a lab in \(home.directory)", hint: "Make one: pgark lab up")
         }

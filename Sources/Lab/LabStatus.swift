@@ -28,6 +28,26 @@ package struct LabStatus: Encodable, Sendable {
     }
 }
 
+extension LabStatus.Host {
+    private enum Key: CodingKey { case name, role, state, port, pid, timeline, lsn, slot, slotActive, lagBytes, lagSeconds }
+
+    /// What is not known is null, not left out.
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(role, forKey: .role)
+        try container.encode(state, forKey: .state)
+        try container.encode(port, forKey: .port)
+        try container.encode(pid, forKey: .pid)
+        try container.encode(timeline, forKey: .timeline)
+        try container.encode(lsn, forKey: .lsn)
+        try container.encode(slot, forKey: .slot)
+        try container.encode(slotActive, forKey: .slotActive)
+        try container.encode(lagBytes, forKey: .lagBytes)
+        try container.encode(lagSeconds, forKey: .lagSeconds)
+    }
+}
+
 extension LabHosts {
     package func status() throws -> LabStatus {
         let primary = try serverStatus(node1, role: "primary")
@@ -69,7 +89,9 @@ extension LabHosts {
     private func standbyStatus(_ primary: LabStatus.Host) throws -> LabStatus.Host {
         var host = try serverStatus(node2, role: "standby")
         if let end = primary.lsn, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
-        if primary.state == .running { try addSender(application: node2.name, slot: Self.standbySlot, column: "replay", to: &host) }
+        if primary.state == .running {
+            try addSender(application: node2.name, slot: Self.standbySlot, column: "replay", to: &host)
+        }
         return host
     }
 
@@ -79,7 +101,9 @@ extension LabHosts {
             host.state = .running
             host.pid = Int(receiver.pid)
         }
-        if primary.state == .running { try addSender(application: "pgark", slot: Self.receiverSlot, column: "flush", to: &host) }
+        if primary.state == .running {
+            try addSender(application: "pgark", slot: Self.receiverSlot, column: "flush", to: &host)
+        }
         if let end = primary.lsn, let lsn = host.lsn { host.lagBytes = max(0, end - lsn) }
         return host
     }

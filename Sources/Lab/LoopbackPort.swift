@@ -7,7 +7,8 @@ package enum LoopbackPort {
     package static func free(_ count: Int, from base: Int) throws -> [Int] {
         let ports = Array((base..<min(base + 1000, 65536)).lazy.filter(isFree).prefix(count))
         guard ports.count == count else {
-            throw Failure(.labFailed, "could not find \(count) free ports from \(base) on", hint: "Name another base: --port 55000")
+            throw Failure(
+                .labFailed, "could not find \(count) free ports from \(base) on", hint: "Name another base: --port 55000")
         }
         return ports
     }

@@ -87,7 +87,20 @@ package struct PostgresInstance: Sendable {
         for directory in [places.data.removingLastComponent(), places.configuration.removingLastComponent()] {
             try Directory.create(directory, owner: account?.owner)
         }
-        try Directory.removeTree(places.unfinishedData)
+        try removeUnfinished()
+    }
+
+    /// An initdb whose parent was killed still writes for a moment: its files are taken away until it gives up.
+    private func removeUnfinished() throws {
+        let patience = Deadline(seconds: 15)
+        while true {
+            do {
+                return try Directory.removeTree(places.unfinishedData)
+            } catch let failure as Failure where failure.code == .inputOutput && !patience.isOver {
+                try Interruption.check()
+                usleep(50_000)
+            }
+        }
     }
 
     private func finish(_ configuration: PostgresConfiguration) throws {

@@ -20,8 +20,8 @@ extension PostgresInstance {
 
     private static func isSame(_ a: FilePath, _ b: FilePath) -> Bool {
         var (first, second) = (stat(), stat())
-        guard a.withPlatformString({ stat($0, &first) }) == 0, b.withPlatformString({ stat($0, &second) }) == 0 else { return false }
-        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+        let areThere = a.withPlatformString { stat($0, &first) } == 0 && b.withPlatformString { stat($0, &second) } == 0
+        return areThere && first.st_dev == second.st_dev && first.st_ino == second.st_ino
     }
 
     /// Starts the server and waits until it accepts connections: a standby when it is consistent, a server in recovery

@@ -69,14 +69,15 @@ package final class Tour {
 
     private func explained(_ failure: Failure) -> Failure {
         let directory = hosts.home.directory
+        let option = hosts.home.option
         return Failure(
             failure.code == .interrupted ? .interrupted : .labFailed,
             "could not finish the tour: step \(current.number), \(current.title): \(failure.message)",
             details: failure.details + [
                 failure.hint,
-                "the lab is kept as it was; logs: \(directory)/node1/log, node2/log, receiver.log, restored.log",
+                "the lab is kept as it is; logs in \(directory): node1/log, node2/log, receiver.log, restored.log",
             ].compactMap { $0 },
-            hint: "Look at it: pgark lab status --directory \(directory); then: pgark lab down --yes --directory \(directory)")
+            hint: "Look at it: pgark lab status\(option); then: pgark lab down --yes\(option)")
     }
 
     // MARK: Proving

@@ -58,8 +58,8 @@ extension Tour {
         try prove("data_directory", try connection.show("data_directory"), is: hosts.home.restored.string)
         for name in ["config_file", "hba_file", "ident_file"] {
             let path = try connection.show(name) ?? ""
-            try prove(
-                "\(name) is inside", path.hasPrefix(hosts.home.restored.string + "/"), expected: "in \(hosts.home.restored)", seen: path)
+            let isInside = path.hasPrefix(hosts.home.restored.string + "/")
+            try prove("\(name) is inside", isInside, expected: "in \(hosts.home.restored)", seen: path)
         }
     }
 
@@ -72,20 +72,23 @@ extension Tour {
         try prove(
             "databases", try databases(on: hosts.restored).joined(separator: ", "),
             is: "otus, otus_test, postgres, template0, template1")
-        try prove("rows in otus.test, and none from after the moment", try rows(on: hosts.restored).joined(separator: "; "), is: "1, alex")
+        let rows = try rows(on: hosts.restored).joined(separator: "; ")
+        try prove("rows in otus.test, and none from after the moment", rows, is: "1, alex")
         _ = try sql(hosts.restored, "CREATE TABLE public.after_restore (id int)", database: "otus_test")
         try prove("it accepts writes", true, expected: "", seen: "a table created in otus_test")
     }
 
     func lookAtOriginals() throws {
         try prove("node1: timeline", try timeline(of: hosts.node1), is: "1")
-        try prove("node1: databases", try databases(on: hosts.node1).joined(separator: ", "), is: "postgres, template0, template1")
+        let databases = try databases(on: hosts.node1).joined(separator: ", ")
+        try prove("node1: databases", databases, is: "postgres, template0, template1")
         let streaming = try ask(
             hosts.node1,
             "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming' ORDER BY 1"
         ).compactMap { $0[0] }
         try prove("node1: streams to", streaming.joined(separator: ", "), is: "node2, pgark")
-        try prove("node2: follows", try value(hosts.node2, "SELECT slot_name FROM pg_stat_wal_receiver"), is: LabHosts.standbySlot)
+        let slot = try value(hosts.node2, "SELECT slot_name FROM pg_stat_wal_receiver")
+        try prove("node2: follows", slot, is: LabHosts.standbySlot)
     }
 
     func runProofs() throws {

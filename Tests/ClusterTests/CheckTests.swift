@@ -1,0 +1,248 @@
+@testable import Cluster
+import Postgres
+import PostgresModel
+import SystemPackage
+import Testing
+
+@Suite struct CheckTests {
+    /// One thing that is wrong, and the one remark that it must bring.
+    struct Case: Sendable, CustomTestStringConvertible {
+        let what: String
+        let name: CheckName
+        let outcome: CheckResult.Outcome
+        let node: String?
+        let part: String
+        let damage: @Sendable (inout Example) -> Void
+
+        init(
+            _ what: String, _ name: CheckName, _ outcome: CheckResult.Outcome, _ node: String?, _ part: String,
+            _ damage: @escaping @Sendable (inout Example) -> Void
+        ) {
+            self.what = what
+            self.name = name
+            self.outcome = outcome
+            self.node = node
+            self.part = part
+            self.damage = damage
+        }
+
+        var testDescription: String { what }
+    }
+
+    @Test func whereAllIsWellEveryCheckIsOKAndAlmostAllAreMade() throws {
+        let example = try Example()
+        #expect(example.remarks == [])
+        let made = Set(example.results.map(\.name))
+        #expect(Set(CheckName.allCases).subtracting(made) == [.archiving])  // there is no archive_command to judge
+        #expect(example.results.allSatisfy { $0.hint == nil })
+    }
+
+    @Test(arguments: serverCases + slotCases + standbyCases + clusterCases + repositoryCases + backupCases)
+    func oneFaultBringsOneRemarkWithItsRemedy(_ fault: Case) throws {
+        var example = try Example()
+        fault.damage(&example)
+        let remarks = example.remarks
+        #expect(remarks.map(\.name) == [fault.name], "\(remarks)")
+        let remark = try #require(remarks.first)
+        #expect(remark.result == fault.outcome)
+        #expect(remark.node == fault.node)
+        #expect("\(remark.message) / \(remark.hint ?? "")".contains(fault.part), "\(remark)")
+        #expect(remark.hint?.isEmpty == false)
+    }
+
+    static let serverCases: [Case] = [
+        Case("an old server", .version, .failed, "node1", "14.9") { $0.primary.version = ServerVersion(number: 140_009) },
+        Case("no HBA line for replication", .replicationConnection, .failed, "node1", "host replication pgark") {
+            $0.primary.replicationFailure = Failure(.authenticationFailed, "no pg_hba.conf entry")
+        },
+        Case("a superuser", .role, .warning, "node1", "superuser") { $0.primary.role.isSuperuser = true },
+        Case("no REPLICATION", .role, .failed, "node1", "ALTER ROLE pgark REPLICATION;") { $0.primary.role.mayReplicate = false },
+        Case("a role with a strange name", .role, .failed, "node1", "ALTER ROLE \"My\"\"Role\" REPLICATION;") {
+            $0.primary.role.name = "My\"Role"
+            $0.primary.role.mayReplicate = false
+        },
+        Case("no pg_monitor", .monitoring, .warning, "node1", "GRANT pg_monitor TO pgark;") { $0.primary.role.isMonitor = false },
+        Case("wal_level", .walLevel, .failed, "node1", "wal_level = 'replica'") { $0.primary.settings.values["wal_level"] = "minimal" },
+        Case("one WAL sender left", .walSenders, .warning, "node1", "2 of 3") { $0.primary.settings.values["max_wal_senders"] = "3" },
+        Case("no WAL sender left", .walSenders, .failed, "node1", "2 of 2") { $0.primary.settings.values["max_wal_senders"] = "2" },
+        Case("no slot left", .replicationSlots, .warning, "node1", "2 of 2") {
+            $0.primary.settings.values["max_replication_slots"] = "2"
+        },
+        Case("no checksums", .dataChecksums, .warning, "node1", "pg_checksums --enable -D /data") {
+            $0.primary.settings.values["data_checksums"] = "off"
+        },
+        Case("no summaries", .summarizeWAL, .warning, "node1", "summarize_wal = on") {
+            $0.primary.settings.values["summarize_wal"] = "off"
+        },
+        Case("a failing archive_command", .archiving, .warning, "node1", "000000010000000000000003") {
+            $0.primary.settings.values["archive_mode"] = "on"
+            $0.primary.archiver = .init(lastFailedWAL: "000000010000000000000003", isFailing: true)
+        },
+        Case("a clock ahead", .clock, .warning, "node1", "3.00 s ahead") { $0.primary.clock.aheadSeconds = 3 },
+        Case("a clock behind", .clock, .warning, "node2", "3.00 s behind") { $0.standby?.clock.aheadSeconds = -3 },
+        Case("configuration elsewhere", .configurationFiles, .warning, "node1", "GRANT pg_read_server_files TO pgark;") {
+            $0.primary.settings.values["hba_file"] = "/etc/postgresql/pg_hba.conf"
+        },
+        Case("configuration out of sight", .configurationFiles, .warning, "node1", "GRANT pg_read_all_settings TO pgark;") {
+            $0.primary.settings.values["data_directory"] = nil
+        },
+    ]
+
+    static let slotCases: [Case] = [
+        Case("no slot", .slot, .failed, "node1", "pgark wal receive") { $0.primary.slots.removeFirst() },
+        Case("a lost slot", .slotBudget, .failed, "node1", "pg_drop_replication_slot('node2')") { $0.primary.slots[1].walStatus = "lost" },
+        Case("a slot about to be lost", .slotBudget, .failed, "node1", "about to lose") { $0.primary.slots[1].walStatus = "unreserved" },
+        Case("a slot used by somebody else", .slot, .failed, "node1", "used by \"pg_receivewal\"") {
+            $0.primary.slots[0].activeApplication = "pg_receivewal"
+        },
+        Case("a slot whose user is out of sight", .slot, .warning, "node1", "GRANT pg_monitor") {
+            $0.primary.slots[0].activeApplication = nil
+        },
+        Case("a slot whose reader is another pgark", .slot, .failed, "node1", "another one's reader") {
+            $0.facts.receiver.receivedLSN = LSN("0/4000000")
+        },
+        Case("a slot over its budget", .slotBudget, .failed, "node1", "2.0 GiB of 1.0 GiB") {
+            $0.primary.slots[1].retained = ByteCount(2 << 30)
+        },
+        Case("a slot near its budget", .slotBudget, .warning, "node1", "holds back 900 MiB of 1.0 GiB") {
+            $0.primary.slots[1].retained = ByteCount(900 << 20)
+        },
+        Case("a slot over the file's budget", .slotBudget, .failed, "node1", "1.0 GiB of 512 MiB") {
+            $0.file.replication.slotBudget = ByteCount(512 << 20)
+            $0.primary.settings.values["max_slot_wal_keep_size"] = "512"
+            $0.primary.slots[1].retained = ByteCount(1 << 30)
+        },
+        Case("no limit", .slotBudget, .warning, "node1", "max_slot_wal_keep_size = '20GB'") {
+            $0.primary.settings.values["max_slot_wal_keep_size"] = "-1"
+        },
+        Case("a limit above the file's budget", .slotBudget, .warning, "node1", "max_slot_wal_keep_size = '512MB'") {
+            $0.file.replication.slotBudget = ByteCount(512 << 20)
+        },
+        Case("a slot that nobody reads", .slotBudget, .warning, "node1", "slot old holds back 1.0 MiB and nobody reads it") {
+            $0.primary.slots.append(Example.slot("old", process: nil, application: nil))
+        },
+    ]
+
+    static let standbyCases: [Case] = [
+        Case("a standby that is down", .connection, .failed, "node2", "refused") { $0.standby = nil },
+        Case("no WAL receiver", .streaming, .failed, "node2", "primary_conninfo") { $0.standby?.walReceiver = nil },
+        Case("a WAL receiver that waits", .streaming, .failed, "node2", "waiting from node1") {
+            $0.standby?.walReceiver?.status = "waiting"
+        },
+        Case("no slot on a standby", .standbySlot, .failed, "node2", "primary_slot_name = 'node2'") {
+            $0.standby?.walReceiver?.slot = nil
+        },
+        Case("a standby's slot that is not in use", .standbySlot, .failed, "node2", "not active on node1") {
+            $0.standby?.walReceiver?.slot = "other"
+        },
+        Case("a late standby", .standbyLag, .warning, "node2", "16.0 MiB, 90.0 s behind") {
+            $0.standby?.positions.replayed = LSN("0/4000000")
+            $0.primary.walSenders[1].replayLagSeconds = 90
+        },
+        Case("a very late standby", .standbyLag, .failed, "node2", "900.0 s behind") {
+            $0.standby?.positions.replayed = LSN("0/4000000")
+            $0.primary.walSenders[1].replayLagSeconds = 900
+        },
+    ]
+
+    static let clusterCases: [Case] = [
+        Case("two systems", .systemIdentifier, .failed, nil, "node2 is 5") {
+            $0.standby?.systemIdentifier = SystemIdentifier(rawValue: 5)
+        },
+        Case("a repository of another system", .systemIdentifier, .failed, nil, "the repository is 5") {
+            $0.facts.systemIdentifier = SystemIdentifier(rawValue: 5)
+        },
+        Case("a standby on another timeline", .timeline, .failed, nil, "node2 is on timeline 2") {
+            $0.standby?.timeline = TimelineID(rawValue: 2)
+        },
+        Case("a repository ahead of the primary", .timeline, .failed, nil, "restored to an older state") {
+            $0.facts.receiver.timeline = TimelineID(rawValue: 2)
+        },
+    ]
+
+    static let repositoryCases: [Case] = [
+        Case("a repository that cannot be read", .repository, .failed, nil, "cannot") {
+            $0.facts.failure = Failure(.repositoryUnreachable, "cannot")
+        },
+        Case("a repository that cannot be written", .repository, .failed, nil, "chown") { $0.facts.isWritable = false },
+        Case("little space", .freeSpace, .warning, nil, "5 %") { $0.facts.free = ByteCount(5 << 30) },
+        Case("almost no space", .freeSpace, .failed, nil, "1 %") { $0.facts.free = ByteCount(1 << 30) },
+        Case("no space for another backup", .freeSpace, .warning, nil, "the data directory has 80.0 GiB") {
+            $0.facts.backups[0].content?.dataBytes = ByteCount(80 << 30)
+        },
+        Case("a receiver far behind", .walLag, .warning, nil, "behind the server") {
+            $0.primary.positions.current = LSN("0/F000000")
+            $0.standby?.positions.replayed = LSN("0/F000000")
+        },
+        Case("a gap before the newest backup", .walContiguity, .warning, nil, "0/1800000 to 0/2000000") {
+            $0.facts.gaps = [.init(timeline: .first, from: LSN("0/1800000")!, to: LSN("0/2000000")!)]
+            $0.facts.backups.append(Example.backup("20270114T080000Z", ageSeconds: 90_000, begin: "0/1000028", end: "0/1000120"))
+        },
+        Case("a gap after the newest backup", .walContiguity, .failed, nil, "Take a new backup") {
+            $0.facts.gaps = [.init(timeline: .first, from: LSN("0/3000000")!, to: LSN("0/4000000")!)]
+        },
+        Case("a backup without its WAL", .walContiguity, .failed, nil, "pgark delete 20270115T080000Z") {
+            $0.facts.backups[0].content?.walReach = nil
+        },
+    ]
+
+    static let backupCases: [Case] = [
+        Case("no backup", .redundancy, .failed, nil, "0 complete backups, 1 needed") { $0.facts.backups = [] },
+        Case("too few backups", .redundancy, .failed, nil, "1 complete backup, 2 needed") { $0.file.backup.minimumRedundancy = 2 },
+        Case("an old backup", .backupAge, .failed, nil, "60 min old, more than 30 min") { $0.file.backup.maximumAgeSeconds = 1800 },
+        Case("damaged pages", .backupHealth, .failed, nil, "2 pages") { $0.facts.backups[0].content?.badPages = 2 },
+        Case("a backup without configuration", .configurationFiles, .warning, nil, "/etc/x: denied") {
+            $0.facts.backups[0].content?.configurationMissing = ["/etc/x: denied"]
+        },
+        Case("a failed backup", .failedBackups, .warning, nil, "20270115T090000Z") {
+            $0.facts.backups.insert(.init(id: "20270115T090000Z", status: .failed), at: 0)
+        },
+    ]
+
+    @Test func aRepositoryThatDoesNotExistYetSaysHowItComesToBe() throws {
+        var example = try Example()
+        example.facts = RepositoryFacts(path: "/repo")
+        example.primary.slots.removeFirst()
+        #expect(example.remarks.map(\.name) == [.repository, .receiver, .slot, .redundancy])
+    }
+
+    @Test func anIdleSlotOfOursIsAFailureOfTheReceiverAndOfTheSlot() throws {
+        var example = try Example()
+        example.facts.receiver.isRunning = false
+        example.primary.slots[0] = Example.slot("pgark", process: nil, application: nil)
+        #expect(example.remarks.map(\.name) == [.slotBudget, .receiver, .slot])
+    }
+
+    @Test func twoPrimariesAreAFailureThatNamesBoth() throws {
+        var example = try Example()
+        example.standby?.isInRecovery = false
+        let remark = try #require(example.remarks.first { $0.name == .primary })
+        #expect(remark.result == .failed)
+        #expect(remark.message.contains("node1 and node2"))
+    }
+
+    @Test func aClusterOfStandbysOnlyIsAWarningAndWithSilentNodesAFailure() throws {
+        var example = try Example()
+        example.primary.isInRecovery = true
+        #expect(example.results.first { $0.name == .primary }?.result == .warning)
+        example.standby = nil
+        #expect(example.results.first { $0.name == .primary }?.result == .failed)
+    }
+
+    @Test func aRoleWithNothingButReplicationGetsWarningsAndNoFailures() throws {
+        var example = try Example()
+        example.primary.role = .init(name: "bare", mayReplicate: true)
+        example.primary.settings.values["data_directory"] = nil
+        example.primary.slots[0].activeApplication = nil
+        example.standby?.role = .init(name: "bare", mayReplicate: true)
+        example.standby?.settings.values["data_directory"] = nil
+        example.standby?.walReceiver = .init()
+        #expect(example.remarks.allSatisfy { $0.result == .warning }, "\(example.remarks)")
+        #expect(example.remarks.allSatisfy { $0.hint?.contains("GRANT") == true })
+    }
+
+    @Test func namesPickTheChecks() throws {
+        let example = try Example()
+        #expect(Set(Checks(example.view).results(of: [.clock, .slot]).map(\.name)) == [.clock, .slot])
+    }
+}

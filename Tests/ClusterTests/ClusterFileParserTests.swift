@@ -1,0 +1,227 @@
+import Cluster
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+import Testing
+
+@Suite struct ClusterFileParserTests {
+    private static let smallest = """
+        cluster: shop
+        nodes:
+          node1: { host: 10.0.0.11 }
+        repository:
+          path: /var/lib/pgark
+        """
+
+    private func parse(_ text: String) throws -> ClusterFile { try ClusterFile.parse(text: text, path: "/etc/pgark/shop.yaml") }
+
+    /// The remarks about a file, without its path.
+    private func problems(_ text: String) -> [String] {
+        do {
+            _ = try parse(text)
+            return []
+        } catch let failure as Failure {
+            #expect(failure.code == .configuration)
+            #expect(failure.details.allSatisfy { $0.hasPrefix("/etc/pgark/shop.yaml:") })
+            return failure.details.map { String($0.dropFirst("/etc/pgark/shop.yaml:".count)) }
+        } catch {
+            return ["not a Failure: \(error)"]
+        }
+    }
+
+    @Test func theSmallestFileGetsEveryDefault() throws {
+        let file = try parse(Self.smallest)
+        #expect(file.name == "shop")
+        #expect(file.nodes.map(\.name) == ["node1"])
+        #expect(file.nodes[0].connection == "host=10.0.0.11 port=5432 user=pgark dbname=postgres")
+        #expect(file.repository.path == "/var/lib/pgark")
+        #expect(file.repository.slot.description == "pgark")
+        #expect(file.repository.compression == .standard)
+        #expect(file.backup.maximumAgeSeconds == nil)
+        #expect(file.backup.minimumRedundancy == 1)
+        #expect(file.replication.slotBudget == nil)
+    }
+
+    @Test func everyKeyIsRead() throws {
+        let file = try parse(
+            """
+            cluster: shop
+            nodes:
+              b: { connection: "host=10.0.0.12 user=x" }
+              a: { host: "/run/my dir", port: 5433, user: o'hara }
+            repository: { path: data/../repo, compression: "zstd:9", slot: other }
+            backup: { maximum_age: 26h, minimum_redundancy: 3 }
+            replication: { slots: { keep: 20GB } }
+            """)
+        #expect(file.nodes.map(\.name) == ["b", "a"])
+        #expect(file.nodes[1].connection == #"host='/run/my dir' port=5433 user='o\'hara' dbname=postgres"#)
+        #expect(file.repository.path == "/etc/pgark/repo")
+        #expect(file.repository.compression == CompressionLevel(9))
+        #expect(file.repository.slot.description == "other")
+        #expect(file.backup.maximumAgeSeconds == 93_600.0)
+        #expect(file.backup.minimumRedundancy == 3)
+        #expect(file.replication.slotBudget == ByteCount(20 << 30))
+    }
+
+    @Test func everyProblemOfAFileIsReportedAtOnceInItsOrder() {
+        let found = problems(
+            """
+            cluster: my shop
+            nodse:
+              node1: { host: 10.0.0.11 }
+            repository:
+              compression: gzip
+              slot: Big-Slot
+            backup:
+              maximum_age: soon
+              minimum_redundancy: -1
+            """)
+        #expect(found.map { String($0.prefix { $0 != " " }) } == ["1:1:", "1:10:", "2:1:", "5:3:", "5:16:", "6:9:", "8:16:", "9:23:"])
+        #expect(found[0].contains("\"nodes\" is missing"))
+        #expect(found[2].contains("did you mean \"nodes\"?"))
+        #expect(found[3].contains("\"repository.path\" is missing"))
+    }
+
+    @Test(arguments: [
+        ("repositroy", "repository"), ("Cluster", "cluster"), ("clsuter", "cluster"), ("backups", "backup"),
+    ])
+    func anUnknownKeyIsMetWithTheOneThatWasProbablyMeant(_ key: String, _ meant: String) {
+        let found = problems(Self.smallest + "\n\(key): x")
+        #expect(found.count == 1)
+        #expect(found[0].hasPrefix("6:1: unknown key \"\(key)\" (did you mean \"\(meant)\"?)"))
+    }
+
+    @Test(arguments: ["failover: { mode: manual }", "backup: { schedule: daily }", "postgres: { version: 18 }"])
+    func aKeyOfALaterVersionIsSaidToBeOne(_ line: String) {
+        let found = problems(Self.smallest + "\n" + line)
+        #expect(found.count == 1)
+        #expect(found[0].contains("is not supported by this version of pgark"))
+    }
+
+    @Test(arguments: [
+        "host=h password=hunter2", "password = 'hunter2' host=h", "postgresql://me:hunter2@h/db", "postgres://h/db?password=hunter2",
+        "host=h sslpassword=hunter2",
+    ])
+    func aPasswordIsRefusedAndNotRepeated(_ connection: String) {
+        let found = problems("cluster: a\nnodes:\n  n: { connection: \"\(connection)\" }\nrepository: { path: /r }")
+        #expect(found.count == 1)
+        #expect(found[0].hasPrefix("3:20: "))
+        #expect(found[0].contains("passfile"))
+        #expect(!found[0].contains("hunter2"))
+    }
+
+    @Test(arguments: ["host=h passfile=/x/password user=password", "postgresql://me@h/password", "service=password"])
+    func aConnectionThatOnlyMentionsThePasswordIsFine(_ connection: String) throws {
+        let file = try parse("cluster: a\nnodes:\n  n: { connection: \"\(connection)\" }\nrepository: { path: /r }")
+        #expect(file.nodes[0].connection == connection)
+    }
+
+    @Test func duplicatesAreFoundAlongsideOtherProblems() {
+        let found = problems(
+            """
+            cluster: shop
+            nodes:
+              node1: { host: a, host: b }
+              node2: { host: c }
+              node1: { host: d }
+            repository:
+              path: /r
+              path: /s
+            clustre: shop
+            """)
+        #expect(found.map { String($0.prefix { $0 != " " }) } == ["3:21:", "5:3:", "8:3:", "9:1:"])
+        #expect(found[0].contains("\"nodes.node1.host\" is given twice"))
+        #expect(found[1].contains("\"nodes.node1\" is given twice"))
+        #expect(found[2].contains("\"repository.path\" is given twice"))
+    }
+
+    @Test func contradictionsAreProblems() {
+        let found = problems(
+            """
+            cluster: shop
+            nodes:
+              node1: { connection: "host=a", port: 5433 }
+              node2: { host: b }
+              node3: { host: b }
+              node4: {}
+            repository: { path: /r }
+            """)
+        #expect(found.map { String($0.prefix { $0 != " " }) } == ["3:34:", "5:3:", "6:10:"])
+        #expect(found[0].contains("contradicts"))
+        #expect(found[1].contains("have the same connection"))
+        #expect(found[2].contains("needs a \"host\" or a \"connection\""))
+    }
+
+    @Test(arguments: [
+        ("cluster: [a]", "1:10: \"cluster\" must be one value"), ("cluster:", "1:9: \"cluster\" must be one value"),
+        ("cluster: ../up", "1:10: \"../up\" cannot name a cluster"),
+    ])
+    func aNameOfTheWrongKindIsAProblem(_ line: String, _ expected: String) {
+        let found = problems(line + "\nnodes: { n: { host: h } }\nrepository: { path: /r }")
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix(expected) == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("nodes: [a]", "must be a mapping"), ("nodes: {}", "is empty"), ("nodes: { n: h }", "\"nodes.n\" must be a mapping"),
+        ("nodes: { n: { host: h, port: 70000 } }", "must be a number from 1 to 65535"),
+    ])
+    func nodesOfTheWrongKindAreAProblem(_ line: String, _ expected: String) {
+        let found = problems("cluster: a\nrepository: { path: /r }\n" + line)
+        #expect(found.count == 1)
+        #expect(found.first?.contains(expected) == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("cluster: \"shop\nnodes: x", "2:9:"), ("cluster: shop\n\tnodes: x", "2:1:"), ("cluster: shop\n nodes: [", "2:"),
+        ("", "1:1:"), ("# nothing\n", "1:1:"), ("- a\n- b", "1:1:"), ("just words", "1:1:"),
+    ])
+    func whatIsNotYAMLOrNoMappingSaysWhere(_ text: String, _ position: String) {
+        let found = problems(text)
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix(position) == true, "\(found)")
+    }
+
+    @Test(arguments: ["zstd:0", "zstd:20", "lz4", "zstd:", "zstd:x"])
+    func aCompressionThatIsNoneIsAProblem(_ text: String) {
+        #expect(problems(Self.smallest + "\n  compression: \"\(text)\"").count == 1)
+    }
+
+    @Test(arguments: [("90s", 90.0), ("30min", 1800), ("26h", 93_600), ("7d", 604_800), ("2w", 1_209_600)])
+    func agesHaveUnits(_ text: String, _ seconds: Double) throws {
+        #expect(try parse(Self.smallest + "\nbackup: { maximum_age: \(text) }").backup.maximumAgeSeconds == seconds)
+    }
+
+    @Test(arguments: ["26", "h", "0h", "-1h", "1.5h", "26 hours", "99999999999999999999h"])
+    func anAgeWithoutAKnownUnitIsAProblem(_ text: String) {
+        #expect(problems(Self.smallest + "\nbackup: { maximum_age: \"\(text)\" }").count == 1)
+    }
+
+    @Test func damagedFilesNeverCrashTheParser() {
+        var generator = SplitMix(seed: 20_261_122)
+        let original = Array((Self.smallest + "\nbackup: { maximum_age: 26h }\n").utf8)
+        for _ in 0..<500 {
+            var bytes = original
+            for _ in 0...Int(generator.next() % 4) {
+                bytes[Int(generator.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: generator.next())
+            }
+            _ = problems(String(decoding: bytes, as: UTF8.self))
+        }
+    }
+}
+
+/// A small generator that gives the same numbers for the same seed.
+struct SplitMix: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
