@@ -90,6 +90,7 @@ struct ReceiverChecks {
     }
 
     private var contiguity: CheckResult? {
+        guard facts.segmentCount > 0 || !facts.completeBackups.isEmpty else { return nil }
         guard let oldest = facts.completeBackups.map(\.content.beginLSN).min() else {
             return facts.gaps.isEmpty ? .ok(.walContiguity, nil, "no gaps") : gap(facts.gaps[0], isHarmful: true)
         }

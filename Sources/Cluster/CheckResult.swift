@@ -70,3 +70,8 @@ func identifier(_ name: String) -> String {
 
 /// "1 slot", "3 slots".
 func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
+extension String {
+    /// With every stretch of spaces, tabs and line breaks made one space: libpq's messages have several lines.
+    var onOneLine: String { split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+}

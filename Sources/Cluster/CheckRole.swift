@@ -31,30 +31,31 @@ struct RoleChecks {
 
     /// What lies in the data directory is part of every base backup; what lies elsewhere must be read through SQL.
     private var configurationFiles: CheckResult {
-        guard let outside = server.settings.configurationOutside else {
+        guard let outside = server.configurationOutside else {
             return .warning(
                 .configurationFiles, node, "\(role.name) may not see where the configuration files are: a backup may lack them",
                 hint: "GRANT pg_read_all_settings TO \(name);")
         }
-        if outside.isEmpty { return .ok(.configurationFiles, node, "in the data directory, part of every backup") }
-        let grants = missingGrants
-        if grants.isEmpty {
-            return .ok(.configurationFiles, node, "\(outside.count) outside the data directory, all readable")
-        }
+        let grants = (outside.isEmpty ? [] : readingGrants) + listingGrants
+        let fact = outside.isEmpty ? "in the data directory, part of every backup" : "\(outside.count) outside the data directory"
+        if grants.isEmpty { return .ok(.configurationFiles, node, outside.isEmpty ? fact : "\(fact), all readable") }
+        let problem =
+            outside.isEmpty || readingGrants.isEmpty
+            ? "\(role.name) may not list included files: a backup may lack them"
+            : "outside the data directory and not readable, so that backups lack them: \(outside.joined(separator: ", "))"
         return .warning(
-            .configurationFiles, node,
-            "outside the data directory and not readable: \(outside.joined(separator: ", ")): backups will lack them",
-            hint: "In database postgres: " + grants.joined(separator: " "))
+            .configurationFiles, node, problem, hint: "In the database that pgark connects to: " + grants.joined(separator: " "))
     }
 
-    private var missingGrants: [String] {
-        var grants: [String] = []
-        if !role.readsServerFiles { grants.append("GRANT pg_read_server_files TO \(name);") }
-        if !role.executesReadFile { grants.append("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO \(name);") }
-        if !role.listsFileSettings {
-            grants.append("GRANT SELECT ON pg_file_settings TO \(name);")
-            grants.append("GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO \(name);")
-        }
-        return grants
+    private var readingGrants: [String] {
+        [
+            role.readsServerFiles ? nil : "GRANT pg_read_server_files TO \(name);",
+            role.executesReadFile ? nil : "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO \(name);",
+        ].compactMap { $0 }
+    }
+
+    private var listingGrants: [String] {
+        if role.listsFileSettings { return [] }
+        return ["GRANT SELECT ON pg_file_settings TO \(name);", "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO \(name);"]
     }
 }

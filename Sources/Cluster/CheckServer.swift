@@ -29,7 +29,7 @@ struct ServerChecks {
             return .ok(.replicationConnection, node, "the replication protocol is open to \(server.role.name)")
         }
         return .failed(
-            .replicationConnection, node, failure.message,
+            .replicationConnection, node, failure.message.onOneLine,
             hint: "Add to pg_hba.conf, then reload: host replication \(identifier(server.role.name)) ADDRESS/32 scram-sha-256")
     }
 

@@ -24,6 +24,6 @@ package struct Checks: Sendable {
     }
 
     private static func unreachable(_ node: String, _ failure: Failure) -> CheckResult {
-        .failed(.connection, node, failure.message, hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
+        .failed(.connection, node, failure.message.onOneLine, hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
     }
 }

@@ -31,7 +31,7 @@ package struct NagiosLine: Sendable, Equatable {
 
     /// A bar begins the performance data and a line break ends the line, so neither may occur before.
     private static func line(_ status: Status, _ text: String, data: String?) -> String {
-        let text = String(text.map { $0 == "|" || $0.isNewline ? " " : $0 })
+        let text = String(text.map { $0 == "|" ? " " : $0 }).onOneLine
         return "PGARK \(status.word) - \(text)" + (data.map { " | \($0)" } ?? "")
     }
 }

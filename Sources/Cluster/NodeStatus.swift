@@ -27,7 +27,7 @@ extension ClusterView {
     package var nodeStatuses: [NodeStatus] {
         nodes.map { node in
             switch node.state {
-            case .unreachable(let failure): NodeStatus(name: node.node, role: .unreachable, state: failure.message)
+            case .unreachable(let failure): NodeStatus(name: node.node, role: .unreachable, state: failure.message.onOneLine)
             case .reached(let server): status(of: Reached(name: node.node, server: server))
             }
         }

@@ -35,6 +35,8 @@ package struct ServerObservation: Sendable {
     package var settings = ServerSettings()
     package var role: Role
     package var archiver: Archiver?
+    /// Every file that the server read settings from; nil where our role may not list them.
+    package var settingFiles: [String]?
     /// Whether the role may use the replication protocol, which is another line of pg_hba.conf.
     package var replicationFailure: Failure?
 
@@ -138,12 +140,15 @@ package struct ServerSettings: Sendable {
         guard let megabytes = number("max_slot_wal_keep_size") else { return nil }
         return .some(megabytes < 0 ? nil : ByteCount(megabytes << 20))
     }
+}
 
+extension ServerObservation {
     /// Configuration files that no base backup holds, because they lie outside the data directory. Nil where our role
     /// may not see where they are.
     var configurationOutside: [String]? {
-        guard let data = values["data_directory"] else { return nil }
-        let files = ["config_file", "hba_file", "ident_file"].compactMap { values[$0] }
-        return files.isEmpty ? nil : files.filter { !$0.hasPrefix(data + "/") }
+        guard let data = settings["data_directory"] else { return nil }
+        let main = ["config_file", "hba_file", "ident_file"].compactMap { settings[$0] }
+        let included = (settingFiles ?? []).filter { !main.contains($0) }
+        return main.isEmpty ? nil : (main + included).filter { !$0.hasPrefix(data + "/") }
     }
 }

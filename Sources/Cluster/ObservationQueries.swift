@@ -42,11 +42,13 @@ struct ObservationQueries {
             current: state.lsn("current_lsn"), received: isInRecovery ? state.lsn("received_lsn") : nil,
             replayed: isInRecovery ? state.lsn("replayed_lsn") : nil,
             replayedAgeSeconds: isInRecovery ? state.number("replayed_age") : nil)
+        let role = try role()
         return ServerObservation(
             version: connection.serverVersion, isInRecovery: isInRecovery,
             systemIdentifier: state["system_identifier"].flatMap { SystemIdentifier($0) }, timeline: timeline,
             positions: positions, clock: clock, walSenders: try walSenders(), walReceiver: receiver,
-            slots: try slots(end: positions.end), settings: try settings(), role: try role(), archiver: try archiver())
+            slots: try slots(end: positions.end), settings: try settings(), role: role, archiver: try archiver(),
+            settingFiles: role.listsFileSettings ? try settingFiles() : nil)
     }
 
     private func clock() throws -> ServerObservation.Clock {
@@ -124,6 +126,10 @@ struct ObservationQueries {
             isMonitor: row["monitor"] == "t", readsAllSettings: row["settings"] == "t",
             readsServerFiles: row["server_files"] == "t", executesReadFile: row["read_file"] == "t",
             listsFileSettings: row["file_settings"] == "t")
+    }
+
+    private func settingFiles() throws -> [String] {
+        try rows("SELECT DISTINCT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL ORDER BY 1").compactMap { $0[0] }
     }
 
     private func archiver() throws -> ServerObservation.Archiver? {

@@ -51,7 +51,8 @@ extension LabHosts {
         var settings: [PostgresConfiguration.Setting] = [
             .init("password_encryption", "scram-sha-256"), .init("wal_level", "replica"), .init("hot_standby", "on"),
             .init("hot_standby_feedback", "on"), .init("max_wal_senders", "10"), .init("max_replication_slots", "10"),
-            .init("shared_buffers", "64MB"), .init("cluster_name", upstream == nil ? node1.name : node2.name),
+            .init("max_slot_wal_keep_size", "1GB"), .init("shared_buffers", "64MB"),
+            .init("cluster_name", upstream == nil ? node1.name : node2.name),
             .init("log_line_prefix", "%m [%p] %q%u@%d "), .init("log_timezone", "UTC"), .init("timezone", "UTC"),
         ]
         if programs.version.major >= 17 { settings.append(.init("summarize_wal", "on")) }

@@ -55,6 +55,7 @@ extension Tour {
             "system identifier", try value(hosts.restored, "SELECT system_identifier FROM pg_control_system()"),
             is: systemIdentifier ?? "that of node1")
         let connection = try hosts.connect(to: hosts.restored)
+        try prove("hot_standby_feedback, as node1's postgresql.conf says", try connection.show("hot_standby_feedback"), is: "on")
         try prove("data_directory", try connection.show("data_directory"), is: hosts.home.restored.string)
         for name in ["config_file", "hba_file", "ident_file"] {
             let path = try connection.show(name) ?? ""

@@ -36,11 +36,8 @@ package final class Connection {
         guard let connected else { throw Failure(.internalError, "could not connect to PostgreSQL: out of memory") }
         handle = connected
         location = Self.location(of: connected)
-        guard PQstatus(handle) == CONNECTION_OK else {
-            let failure = Self.connectionFailure(handle, location)
-            PQfinish(handle)
-            throw failure
-        }
+        // From here on every property is set, so `deinit` runs even where this initialiser throws.
+        guard PQstatus(handle) == CONNECTION_OK else { throw Self.connectionFailure(handle, location) }
         PQsetNoticeReceiver(handle, { context, result in
             let connection = Unmanaged<Connection>.fromOpaque(context!).takeUnretainedValue()
             if let text = PQresultErrorField(result, Field.message) { connection.notices.append(String(cString: text)) }
@@ -166,8 +163,8 @@ package final class Connection {
     }
 
     private static func message(_ handle: OpaquePointer) -> String {
-        let text = String(cString: PQerrorMessage(handle))
-        return text.split(whereSeparator: \.isNewline).joined(separator: "; ")
+        let lines = String(cString: PQerrorMessage(handle)).split(whereSeparator: \.isNewline)
+        return lines.map { $0.drop(while: \.isWhitespace) }.joined(separator: "; ")
     }
 
     private static func location(of handle: OpaquePointer) -> String {

@@ -83,6 +83,12 @@ import Testing
         Case("configuration elsewhere", .configurationFiles, .warning, "node1", "GRANT pg_read_server_files TO pgark;") {
             $0.primary.settings.values["hba_file"] = "/etc/postgresql/pg_hba.conf"
         },
+        Case("an included file elsewhere", .configurationFiles, .warning, "node1", "/etc/extra.conf") {
+            $0.primary.settingFiles = ["/data/postgresql.conf", "/etc/extra.conf"]
+        },
+        Case("included files out of sight", .configurationFiles, .warning, "node1", "pg_show_all_file_settings() TO pgark;") {
+            $0.primary.role.listsFileSettings = false
+        },
         Case("configuration out of sight", .configurationFiles, .warning, "node1", "GRANT pg_read_all_settings TO pgark;") {
             $0.primary.settings.values["data_directory"] = nil
         },
@@ -239,6 +245,14 @@ import Testing
         example.standby?.walReceiver = .init()
         #expect(example.remarks.allSatisfy { $0.result == .warning }, "\(example.remarks)")
         #expect(example.remarks.allSatisfy { $0.hint?.contains("GRANT") == true })
+    }
+
+    @Test func configurationElsewhereIsFineWhereTheRoleMayReadIt() throws {
+        var example = try Example()
+        example.primary.settings.values["hba_file"] = "/etc/postgresql/pg_hba.conf"
+        example.primary.role.readsServerFiles = true
+        example.primary.role.executesReadFile = true
+        #expect(example.remarks == [])
     }
 
     @Test func namesPickTheChecks() throws {

@@ -48,7 +48,7 @@ struct Example {
                 "summarize_wal": "on", "archive_mode": "off", "max_slot_wal_keep_size": "1024", "data_directory": "/data",
                 "config_file": "/data/postgresql.conf", "hba_file": "/data/pg_hba.conf", "ident_file": "/data/pg_ident.conf",
             ]),
-            role: .init(name: "pgark", mayReplicate: true, isMonitor: true, readsAllSettings: true))
+            role: .init(name: "pgark", mayReplicate: true, isMonitor: true, readsAllSettings: true, listsFileSettings: true))
     }
 
     static func slot(_ name: String, process: Int?, application: String?) -> ServerObservation.Slot {
