@@ -38,7 +38,11 @@ let package = Package(
             dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system],
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
+        .target(name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Lab", system], swiftSettings: rules),
         .testTarget(
             name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            swiftSettings: rules),
     ]
 )

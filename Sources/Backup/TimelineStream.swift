@@ -101,7 +101,7 @@ struct TimelineStream {
         var rest = bytes
         while !rest.isEmpty {
             let count = position.share(of: rest.count)
-            if file == nil { file = try File(archive.partialPath(position.segment), .update, permissions: 0o640) }
+            if file == nil { file = try archive.openPartial(position.segment) }
             try file!.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), at: position.offsetInSegment)
             let segment = position.segment
             if position.didWrite(count) { try complete(segment) }

@@ -28,10 +28,11 @@ final class WALCoverage {
         guard own == nil,
             let lock = try LockFile.take(archive.repository.receiveLock, purpose: "pgark backup (its own WAL stream)")
         else { return }
+        let connection = settings.connection
         let receiver = WALReceiver(
             repository: archive.repository,
             settings: WALReceiver.Settings(
-                connection: settings.connection, application: "pgark backup WAL", slot: .existingOrTemporary(settings.slot),
+                connection: { connection }, application: "pgark backup WAL", slot: .existingOrTemporary(settings.slot),
                 level: settings.level, patienceSeconds: 60),
             reporter: reporter)
         let thread = WorkerThread("receive-wal") { try receiver.run() }

@@ -10,7 +10,8 @@ package import Storage
 /// A lost connection is no reason to end: the receiver connects again, later each time, and goes on at the frontier.
 package final class WALReceiver: Sendable {
     package struct Settings: Sendable {
-        package var connection: String
+        /// Asked before each attempt to connect: after a failover the primary is another node.
+        package var connection: @Sendable () throws -> String
         /// Shown by the server in pg_stat_replication; the name for synchronous_standby_names.
         package var application: String
         package var slot: Slot
@@ -19,7 +20,7 @@ package final class WALReceiver: Sendable {
         package var patienceSeconds: Double?
 
         package init(
-            connection: String, application: String, slot: Slot, level: CompressionLevel, patienceSeconds: Double? = nil
+            connection: @escaping @Sendable () throws -> String, application: String, slot: Slot, level: CompressionLevel, patienceSeconds: Double? = nil
         ) {
             self.connection = connection
             self.application = application
@@ -87,13 +88,17 @@ package final class WALReceiver: Sendable {
         var pause = Self.shortestPause
         var lastStreamed = Deadline.now
         while !isEnding {
+            var wasStreaming = false
             do {
-                try WALSession(repository: repository, settings: settings, reporter: reporter).run(
+                defer { if wasStreaming { lastStreamed = Deadline.now } }
+                let session = WALSession(
+                    repository: repository, settings: settings, conninfo: try settings.connection(), reporter: reporter)
+                try session.run(
                     onStreaming: {
+                        wasStreaming = true
                         pause = Self.shortestPause
                         shared.change { $0.isStreaming = true }
                     }, isEnding: { isEnding })
-                lastStreamed = Deadline.now
             } catch let failure as Failure where failure.mayPass {
                 if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
                 reporter.note("WAL stream: \(failure.message); trying again in \(decimal(pause, places: 1)) s")

@@ -11,11 +11,13 @@ import Storage
 struct WALSession {
     let repository: Repository
     let settings: WALReceiver.Settings
+    /// Where this session connects to.
+    let conninfo: String
     let reporter: Reporter
 
     /// Returns when `isEnding` says so or when the server ends the stream (it does at a shutdown).
     func run(onStreaming: () -> Void, isEnding: () -> Bool) throws {
-        let connection = try Connection(settings.connection, mode: .replication, application: settings.application)
+        let connection = try Connection(conninfo, mode: .replication, application: settings.application)
         let identity = try connection.identifySystem()
         let archive = try prepareArchive(connection, identity)
         let slot = try prepareSlot(connection)
@@ -43,7 +45,9 @@ struct WALSession {
         let system = Repository.System(
             systemIdentifier: identity.systemIdentifier, serverMajor: connection.serverVersion.major, walSegmentSize: size)
         try repository.prepare(for: system)
-        return WALArchive(repository, system: system)
+        let archive = WALArchive(repository, system: system)
+        try archive.removeLeftovers()
+        return archive
     }
 
     private func prepareSlot(_ connection: Connection) throws -> SlotName {
@@ -123,7 +127,7 @@ struct WALSession {
 
     /// Asks on a second connection, since a refusal ends the command it answers.
     private func isAvailable(_ start: LSN, on timeline: TimelineID, _ slot: SlotName) throws -> Bool {
-        let probe = try Connection(settings.connection, mode: .replication, application: settings.application)
+        let probe = try Connection(conninfo, mode: .replication, application: settings.application)
         do {
             guard try probe.startReplication(slot: nil, at: start, timeline: timeline) else { return true }
             let deadline = Deadline(seconds: 30)

@@ -38,8 +38,9 @@ struct CheckCommand: ParsableCommand {
         let known = CheckName.allCases.map(\.rawValue)
         let unknown = names.filter { CheckName(rawValue: $0) == nil }
         guard unknown.isEmpty else {
+            let words = unknown.map { "\"\($0)\"\(Suggestion.text(for: $0, among: known))" }
             throw Failure(
-                .usage, "could not find the check " + unknown.map { "\"\($0)\"\(Suggestion.text(for: $0, among: known))" }.joined(separator: ", "),
+                .usage, "could not find the check \(words.joined(separator: ", "))",
                 details: ["checks: \(known.joined(separator: ", "))"])
         }
         return Set(names.isEmpty ? CheckName.allCases : names.compactMap { CheckName(rawValue: $0) })

@@ -30,11 +30,7 @@ struct LabTourCommand: ParsableCommand {
         narrator.opening(hosts)
         let tour = Tour(hosts, tell: narrator.tell)
         let steps = try tour.run()
-        if keep {
-            try hosts.restored.startBesideOriginal()
-        } else {
-            _ = try LabHosts.remove(home, tell: narrator.tell)
-        }
+        if !keep { _ = try LabHosts.remove(home, tell: narrator.tell) }
         let document = TourDocument(
             ok: true, serverVersion: "\(programs.version)", directory: home.directory.string, kept: keep, steps: steps)
         try output.data(document) { document.text(output) + (keep ? "\n\n" + keptText(hosts) : "") }

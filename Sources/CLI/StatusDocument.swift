@@ -81,6 +81,7 @@ struct StatusDocument: Encodable {
 
     private var backupLines: [String] {
         guard let last = repository.lastBackup else { return ["no backup yet"] }
-        return ["last backup \(last.id), \(Output.duration(last.ageSeconds)) ago"] + (repository.recoveryWindow.map { [$0.text] } ?? [])
+        let window = repository.recoveryWindow.map { [$0.text] } ?? []
+        return ["last backup \(last.id), \(Output.duration(last.ageSeconds)) ago"] + window
     }
 }

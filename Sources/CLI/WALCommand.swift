@@ -26,14 +26,16 @@ struct WALReceiveCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let repository = Repository(root: file.repository.path, cluster: file.name)
-        let node = try NodeChoice(file).source(named: node)
+        let choice = NodeChoice(file)
+        let name = node
+        if let name { _ = try choice.source(named: name) }
         try prepareLocks(repository)
         let lock = try LockFile.require(repository.receiveLock, purpose: "pgark wal receive", to: "receive WAL")
         defer { withExtendedLifetime(lock) {} }
         let receiver = WALReceiver(
             repository: repository,
             settings: WALReceiver.Settings(
-                connection: node.connection, application: "pgark", slot: .permanent(file.repository.slot),
+                connection: { try choice.source(named: name).connection }, application: "pgark", slot: .permanent(file.repository.slot),
                 level: file.repository.compression),
             reporter: Reporter(note: { output.note("\(Timestamp.now.shortText) \($0)") }))
         try receiver.run()

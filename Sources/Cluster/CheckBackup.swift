@@ -42,7 +42,8 @@ struct BackupChecks {
             return .ok(.backupHealth, nil, "no backup holds a damaged page")
         }
         return .failed(
-            .backupHealth, nil, "backup \(damaged.id) holds \(counted(damaged.content.badPages, "page")) that the server sent damaged",
+            .backupHealth, nil,
+            "backup \(damaged.id) holds \(counted(damaged.content.badPages, "page")) that the server sent damaged",
             hint: "See which: pgark show \(damaged.id); on the server: pg_amcheck --all")
     }
 
@@ -57,7 +58,8 @@ struct BackupChecks {
         let failed = facts.backups.filter { $0.status == .failed }
         if failed.isEmpty { return .ok(.failedBackups, nil, "none") }
         return .warning(
-            .failedBackups, nil, "\(counted(failed.count, "backup")) did not come to an end: \(failed.map(\.id).joined(separator: ", "))",
+            .failedBackups, nil,
+            "\(counted(failed.count, "backup")) did not come to an end: \(failed.map(\.id).joined(separator: ", "))",
             hint: "The next backup removes what they left: pgark backup")
     }
 }

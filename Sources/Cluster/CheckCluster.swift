@@ -11,7 +11,8 @@ struct ClusterChecks {
         if names.count == 1 { return .ok(.primary, nil, "\(names[0])") }
         if names.count > 1 {
             return .failed(
-                .primary, nil, "\(names.joined(separator: " and ")) both accept writes: what is committed on one is not on the other",
+                .primary, nil,
+                "\(names.joined(separator: " and ")) both accept writes: what is committed on one is not on the other",
                 hint: "Stop the one that clients should not use, now: pg_ctl -D DATADIR stop -m fast")
         }
         let silent = view.nodes.filter { $0.server == nil }.map(\.node)

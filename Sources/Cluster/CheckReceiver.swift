@@ -19,7 +19,8 @@ struct ReceiverChecks {
             return .ok(.receiver, nil, "runs\(position)")
         }
         return .failed(
-            .receiver, nil, "no process receives WAL: what is committed from now on is in no repository", hint: "pgark wal receive")
+            .receiver, nil, "no process receives WAL: what is committed from now on is in no repository",
+            hint: "pgark wal receive")
     }
 
     // MARK: The slot
@@ -86,7 +87,8 @@ struct ReceiverChecks {
         let fact = "\(lag) behind the server"
         if lag <= CheckLimits.repositoryLag { return .ok(.walLag, nil, fact) }
         return .warning(
-            .walLag, nil, fact, hint: "See whether it catches up: pgark wal status; the network and the repository's disk set its pace")
+            .walLag, nil, fact,
+            hint: "See whether it catches up: pgark wal status; the network and the repository's disk set its pace")
     }
 
     private var contiguity: CheckResult? {
@@ -96,7 +98,9 @@ struct ReceiverChecks {
         }
         if let torn = facts.completeBackups.first(where: { !$0.content.isRestorable }) {
             return .failed(
-                .walContiguity, nil, "backup \(torn.id) cannot be restored: its WAL from \(torn.content.beginLSN) to \(torn.content.endLSN) is not complete",
+                .walContiguity, nil,
+                "backup \(torn.id) cannot be restored: its WAL from \(torn.content.beginLSN) to \(torn.content.endLSN) "
+                    + "is not complete",
                 hint: "Take a new backup: pgark backup; then: pgark delete \(torn.id)")
         }
         let gaps = facts.gaps.filter { $0.to > oldest }
@@ -109,7 +113,8 @@ struct ReceiverChecks {
     private func gap(_ gap: RepositoryFacts.Gap, isHarmful: Bool) -> CheckResult {
         let fact = "WAL of timeline \(gap.timeline) is missing from \(gap.from) to \(gap.to)"
         if isHarmful {
-            return .failed(.walContiguity, nil, "\(fact): nothing after it can be restored", hint: "Take a new backup: pgark backup")
+            return .failed(
+                .walContiguity, nil, "\(fact): nothing after it can be restored", hint: "Take a new backup: pgark backup")
         }
         return .warning(
             .walContiguity, nil, "\(fact): moments between it and the next backup cannot be restored",

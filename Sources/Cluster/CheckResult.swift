@@ -65,7 +65,8 @@ package struct CheckResult: Sendable, Encodable, Equatable {
 func identifier(_ name: String) -> String {
     let isPlain = !name.isEmpty && name.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
     let isPlainFirst = name.utf8.first.map { !(0x30...0x39).contains($0) } ?? false
-    return isPlain && isPlainFirst ? name : "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    if isPlain, isPlainFirst { return name }
+    return "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
 }
 
 /// "1 slot", "3 slots".

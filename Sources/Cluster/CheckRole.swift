@@ -56,6 +56,9 @@ struct RoleChecks {
 
     private var listingGrants: [String] {
         if role.listsFileSettings { return [] }
-        return ["GRANT SELECT ON pg_file_settings TO \(name);", "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO \(name);"]
+        return [
+            "GRANT SELECT ON pg_file_settings TO \(name);",
+            "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO \(name);",
+        ]
     }
 }

@@ -83,7 +83,8 @@ struct ServerChecks {
         let segment = archiver.lastFailedWAL ?? "a segment"
         return .warning(
             .archiving, node, "archive_command failed for \(segment): WAL piles up on the server's disk",
-            hint: "pgark does not need it. Repair archive_command, or: ALTER SYSTEM SET archive_command = '/bin/true'; SELECT pg_reload_conf();")
+            hint: "Repair archive_command. Where nobody needs it any more, pgark does not: "
+                + "ALTER SYSTEM SET archive_command = '/bin/true'; SELECT pg_reload_conf();")
     }
 
     private var clock: CheckResult {

@@ -6,6 +6,8 @@ struct SlotBudgetCheck {
     let server: ServerObservation
     /// From the cluster file.
     let budget: ByteCount?
+    /// Our receiver's slot: it is never to be dropped, and whether it is in use is a check of its own.
+    let ownSlot: String
 
     private typealias Slot = ServerObservation.Slot
 
@@ -19,7 +21,7 @@ struct SlotBudgetCheck {
 
     private var lost: CheckResult? {
         guard let slot = slots.first(where: { $0.walStatus == "lost" || $0.walStatus == "unreserved" }) else { return nil }
-        let fate = slot.walStatus == "lost" ? "has lost WAL that its reader still needs" : "is about to lose WAL that its reader still needs"
+        let fate = (slot.walStatus == "lost" ? "has lost" : "is about to lose") + " WAL that its reader still needs"
         return .failed(
             .slotBudget, node, "slot \(slot.name) \(fate) (\(slot.walStatus ?? ""))",
             hint: slot.walStatus == "lost"
@@ -30,7 +32,10 @@ struct SlotBudgetCheck {
     private var exceeded: CheckResult? {
         guard let allowance, let slot = slots.max(by: { retained($0) < retained($1) }) else { return nil }
         let fact = "slot \(slot.name) holds back \(retained(slot)) of \(allowance)"
-        let hint = "Let its reader catch up; where nobody reads it any more: SELECT pg_drop_replication_slot('\(slot.name)');"
+        let hint =
+            slot.name == ownSlot
+            ? "Let the receiver catch up: pgark wal receive; pgark wal status"
+            : "Let its reader catch up; where nobody reads it any more: SELECT pg_drop_replication_slot('\(slot.name)');"
         if retained(slot) > allowance { return .failed(.slotBudget, node, "\(fact): over its budget", hint: hint) }
         guard Double(retained(slot).rawValue) > Double(allowance.rawValue) * CheckLimits.budgetShare else { return nil }
         return .warning(.slotBudget, node, fact, hint: hint)
@@ -52,7 +57,7 @@ struct SlotBudgetCheck {
     }
 
     private var unused: CheckResult? {
-        guard let slot = slots.first(where: { !$0.isActive && $0.restartLSN != nil }) else { return nil }
+        guard let slot = slots.first(where: { !$0.isActive && $0.restartLSN != nil && $0.name != ownSlot }) else { return nil }
         return .warning(
             .slotBudget, node, "slot \(slot.name) holds back \(retained(slot)) and nobody reads it",
             hint: "Start its reader; where there is none any more: SELECT pg_drop_replication_slot('\(slot.name)');")
@@ -61,6 +66,7 @@ struct SlotBudgetCheck {
     private var fine: CheckResult {
         let most = slots.map(retained).max() ?? ByteCount(0)
         let of = allowance.map { " of \($0)" } ?? ""
-        return .ok(.slotBudget, node, slots.isEmpty ? "no slots" : "\(counted(slots.count, "slot")), at most \(most)\(of) held back")
+        return .ok(
+            .slotBudget, node, slots.isEmpty ? "no slots" : "\(counted(slots.count, "slot")), at most \(most)\(of) held back")
     }
 }

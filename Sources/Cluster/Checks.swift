@@ -1,3 +1,4 @@
+import Postgres
 import PostgresModel
 
 /// All checks of a cluster. Pure: whatever they judge was observed before, the time included.
@@ -14,7 +15,7 @@ package struct Checks: Sendable {
             case .reached(let server):
                 ServerChecks(node: node.node, server: server).results
                     + RoleChecks(node: node.node, server: server).results
-                    + [SlotBudgetCheck(node: node.node, server: server, budget: view.file.replication.slotBudget).result]
+                    + [slotBudget(node.node, server)]
             }
         }
         let standbys = view.standbys.flatMap { StandbyChecks(view: view, standby: $0).results }
@@ -23,7 +24,15 @@ package struct Checks: Sendable {
         return all.filter { names.contains($0.name) }
     }
 
+    private func slotBudget(_ node: String, _ server: ServerObservation) -> CheckResult {
+        SlotBudgetCheck(
+            node: node, server: server, budget: view.file.replication.slotBudget, ownSlot: "\(view.file.repository.slot)"
+        ).result
+    }
+
     private static func unreachable(_ node: String, _ failure: Failure) -> CheckResult {
-        .failed(.connection, node, failure.message.onOneLine, hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
+        .failed(
+            .connection, node, failure.message.onOneLine,
+            hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
     }
 }

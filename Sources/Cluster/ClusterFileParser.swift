@@ -165,7 +165,8 @@ struct ClusterFileParser {
     private mutating func repositoryPath(_ mapping: YAMLMapping) -> FilePath? {
         guard let text = mapping.requiredText("path", example: "path: /var/lib/pgark", &problems) else { return nil }
         if text.value.contains("://") {
-            problems.add(text.position, "\"repository.path\" must be a directory; other stores are not supported by this version of pgark")
+            problems.add(
+                text.position, "\"repository.path\" must be a directory; other stores are not supported by this version of pgark")
             return nil
         }
         let directory = Directory.absolute(self.path).removingLastComponent()
@@ -183,7 +184,9 @@ struct ClusterFileParser {
         do {
             return try SlotName(text?.value ?? "pgark")
         } catch {
-            problems.add(text?.position ?? mapping.position, "\"repository.slot\" must be 1 to 63 of a-z, 0-9 and _, not \"\(text?.value ?? "")\"")
+            problems.add(
+                text?.position ?? mapping.position,
+                "\"repository.slot\" must be 1 to 63 of a-z, 0-9 and _, not \"\(text?.value ?? "")\"")
             return nil
         }
     }

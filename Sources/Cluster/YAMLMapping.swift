@@ -72,7 +72,9 @@ struct YAMLMapping {
                 problems.add(key.position, "\"\(name(key.value))\" is not supported by this version of pgark; remove it")
             } else {
                 let suggestion = Suggestion.text(for: key.value, among: known)
-                problems.add(key.position, "unknown key \"\(name(key.value))\"\(suggestion); known are \(known.joined(separator: ", "))")
+                problems.add(
+                    key.position,
+                    "unknown key \"\(name(key.value))\"\(suggestion); known are \(known.joined(separator: ", "))")
             }
         }
     }

@@ -88,12 +88,14 @@ package final class Tour {
 
     func prove(_ name: String, _ holds: Bool, expected: String, seen: String) throws {
         guard holds else {
-            throw Failure(.labFailed, "\(name) is not so", details: ["expected: \(expected)", "seen: \(seen)"])
+            throw Failure(.labFailed, "could not prove \"\(name)\"", details: ["expected: \(shown(expected))", "seen: \(shown(seen))"])
         }
-        let fact = TourStep.Fact(name: name, value: seen)
+        let fact = TourStep.Fact(name: name, value: shown(seen))
         current.facts.append(fact)
         tell(.proved(fact))
     }
+
+    private func shown(_ text: String) -> String { text.isEmpty ? "none" : text }
 
     /// Looks until `look` returns something; replication and replay take a moment. The last look's own failure counts.
     func eventually<Value>(_ name: String, seconds: Double = 30, expected: String, _ look: () throws -> Value?) throws -> Value {
@@ -102,7 +104,7 @@ package final class Tour {
             if let value = try look() { return value }
             guard !deadline.isOver else {
                 throw Failure(
-                    .labFailed, "\(name) is not so, even after \(decimal(seconds, places: 0)) s",
+                    .labFailed, "could not prove \"\(name)\" within \(decimal(seconds, places: 0)) s",
                     details: ["expected: \(expected)", "seen: nothing of it"])
             }
             try Interruption.check()

@@ -95,14 +95,20 @@ extension Tour {
         try prove(
             "restored files", document.files > 0, expected: "more than none",
             seen: "\(document.files) files, \(ByteCount(document.bytes)), from backup \(document.backup ?? "?")")
-        let missing = try (PostgresConfiguration.fileNames + ["recovery.signal"]).filter {
-            try !Directory.exists(target.appending($0))
-        }
+        let missing = try PostgresConfiguration.fileNames.filter { try !Directory.exists(target.appending($0)) }
+        let all = PostgresConfiguration.fileNames.joined(separator: ", ")
         try prove(
-            "configuration files are in place", missing.isEmpty, expected: "the three of node1, and recovery.signal",
-            seen: missing.isEmpty ? PostgresConfiguration.fileNames.joined(separator: ", ") : "missing: \(missing)")
+            "configuration files are in place", missing.isEmpty, expected: all,
+            seen: missing.isEmpty ? all : "missing: \(missing)")
+        // The newest backup is of a standby. Its own standby.signal would go before recovery.signal, which would then
+        // outlive the promotion and send the server into recovery again (xlogrecovery.c, readRecoverySignalFile).
+        try prove("its signal files: it is to be recovered, and no standby", try signals(in: target), is: "recovery.signal")
         try proveAccessRules(target)
         try proveConfigurationStaysInside(target)
+    }
+
+    func signals(in directory: FilePath) throws -> String {
+        try ["recovery.signal", "standby.signal"].filter { try Directory.exists(directory.appending($0)) }.joined(separator: ", ")
     }
 
     private func proveAccessRules(_ target: FilePath) throws {

@@ -44,13 +44,18 @@ extension Tour {
         try prove(name, true, expected: "", seen: lines.first { $0.hasPrefix("Bad checksums") } ?? lines.last ?? "no complaint")
     }
 
-    func startRestored() throws {
+    private func start() throws {
         tell(.command("$ pg_ctl start --pgdata=\(hosts.home.restored) --options=\"-c port=\(hosts.restored.port)\""))
         try hosts.restored.startBesideOriginal()
+    }
+
+    func startRestored() throws {
+        try start()
         _ = try eventually("the restored server has promoted", seconds: 60, expected: "pg_is_in_recovery() is false") {
             try value(hosts.restored, "SELECT true WHERE NOT pg_is_in_recovery()")
         }
         try prove("timeline", try timeline(of: hosts.restored), is: "2")
+        try prove("recovery is over for good: signal files left", try signals(in: hosts.home.restored), is: "")
         try prove(
             "system identifier", try value(hosts.restored, "SELECT system_identifier FROM pg_control_system()"),
             is: systemIdentifier ?? "that of node1")
@@ -96,6 +101,8 @@ extension Tour {
         try checkIndexes()
         try hosts.restored.stop()
         try run(hosts.restored.command("pg_checksums", ["--check", "--pgdata=\(hosts.home.restored)"]), "pg_checksums")
+        try start()
+        try prove("after a restart: rows in otus.test", try rows(on: hosts.restored).joined(separator: "; "), is: "1, alex")
     }
 
     /// pg_amcheck, where the server ships the extension that it needs.

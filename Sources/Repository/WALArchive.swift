@@ -156,6 +156,23 @@ package struct WALArchive: Sendable {
         try ranges().last.map { ($0.timeline, $0.to) }
     }
 
+    // MARK: Receiving
+
+    /// The file to receive a segment into. Its name is durable when this returns, so that syncing its content is enough
+    /// to keep what is written to it. What is there already stays.
+    package func openPartial(_ segment: WALSegment) throws -> File {
+        let file = try File(partialPath(segment), .update, permissions: Repository.filePermissions)
+        try Directory.synchronize(repository.incoming)
+        return file
+    }
+
+    /// Removes what an interrupted writer left half written. The caller holds the receive lock.
+    package func removeLeftovers() throws {
+        for name in try Directory.names(in: repository.incoming) ?? [] where name.hasSuffix(".tmp") {
+            try Directory.remove(repository.incoming.appending(name))
+        }
+    }
+
     // MARK: From incoming to the archive
 
     /// Complete segments that still wait in `incoming`.

@@ -22,7 +22,11 @@ package final class LockFile {
 
     /// Takes the lock or throws `locked`, which names the holder.
     package static func require(_ path: FilePath, exclusive: Bool = true, purpose: String, to verb: String) throws -> LockFile {
-        if let lock = try take(path, exclusive: exclusive, purpose: purpose) { return lock }
+        // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
+        for _ in 0..<3 {
+            if let lock = try take(path, exclusive: exclusive, purpose: purpose) { return lock }
+            usleep(20_000)
+        }
         let holder = try holder(path)
         throw Failure(
             .locked, "could not \(verb): \(holder ?? "another process") holds the lock",

@@ -30,6 +30,8 @@ import Testing
         }
     }
 
+    private func positions(_ problems: [String]) -> [String] { problems.map { String($0.prefix { $0 != " " }) } }
+
     @Test func theSmallestFileGetsEveryDefault() throws {
         let file = try parse(Self.smallest)
         #expect(file.name == "shop")
@@ -77,7 +79,7 @@ import Testing
               maximum_age: soon
               minimum_redundancy: -1
             """)
-        #expect(found.map { String($0.prefix { $0 != " " }) } == ["1:1:", "1:10:", "2:1:", "5:3:", "5:16:", "6:9:", "8:16:", "9:23:"])
+        #expect(positions(found) == ["1:1:", "1:10:", "2:1:", "5:3:", "5:16:", "6:9:", "8:16:", "9:23:"])
         #expect(found[0].contains("\"nodes\" is missing"))
         #expect(found[2].contains("did you mean \"nodes\"?"))
         #expect(found[3].contains("\"repository.path\" is missing"))
@@ -100,8 +102,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "host=h password=hunter2", "password = 'hunter2' host=h", "postgresql://me:hunter2@h/db", "postgres://h/db?password=hunter2",
-        "host=h sslpassword=hunter2",
+        "host=h password=hunter2", "password = 'hunter2' host=h", "postgresql://me:hunter2@h/db",
+        "postgres://h/db?password=hunter2", "host=h sslpassword=hunter2",
     ])
     func aPasswordIsRefusedAndNotRepeated(_ connection: String) {
         let found = problems("cluster: a\nnodes:\n  n: { connection: \"\(connection)\" }\nrepository: { path: /r }")
@@ -130,7 +132,7 @@ import Testing
               path: /s
             clustre: shop
             """)
-        #expect(found.map { String($0.prefix { $0 != " " }) } == ["3:21:", "5:3:", "8:3:", "9:1:"])
+        #expect(positions(found) == ["3:21:", "5:3:", "8:3:", "9:1:"])
         #expect(found[0].contains("\"nodes.node1.host\" is given twice"))
         #expect(found[1].contains("\"nodes.node1\" is given twice"))
         #expect(found[2].contains("\"repository.path\" is given twice"))
@@ -147,7 +149,7 @@ import Testing
               node4: {}
             repository: { path: /r }
             """)
-        #expect(found.map { String($0.prefix { $0 != " " }) } == ["3:34:", "5:3:", "6:10:"])
+        #expect(positions(found) == ["3:34:", "5:3:", "6:10:"])
         #expect(found[0].contains("contradicts"))
         #expect(found[1].contains("have the same connection"))
         #expect(found[2].contains("needs a \"host\" or a \"connection\""))

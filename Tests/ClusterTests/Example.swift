@@ -33,7 +33,9 @@ struct Example {
                 processIdentifier: 12, application: "node2", state: "streaming", sync: "async", flushedLSN: Self.end,
                 replayedLSN: Self.end, replayLagSeconds: 0.5),
         ]
-        primary.slots = [Self.slot("pgark", process: 11, application: "pgark"), Self.slot("node2", process: 12, application: "node2")]
+        primary.slots = [
+            Self.slot("pgark", process: 11, application: "pgark"), Self.slot("node2", process: 12, application: "node2"),
+        ]
         standby?.positions.received = Self.end
         standby?.positions.replayed = Self.end
         standby?.walReceiver = .init(status: "streaming", slot: "node2", senderHost: "a", senderPort: "5432", timeline: .first)

@@ -20,7 +20,9 @@ import Testing
         #expect(
             line.text
                 == "PGARK CRITICAL - shop: receiver: no process no WAL; node1 role: a superuser | failed=1 warnings=1 checks=3")
-        #expect(NagiosLine(cluster: "shop", results: [good]).text == "PGARK OK - shop: 1 check fine | failed=0 warnings=0 checks=1")
+        #expect(
+            NagiosLine(cluster: "shop", results: [good]).text
+                == "PGARK OK - shop: 1 check fine | failed=0 warnings=0 checks=1")
         #expect(NagiosLine(Failure(.configuration, "could not")).text == "PGARK UNKNOWN - could not")
     }
 }
