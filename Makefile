@@ -36,10 +36,10 @@ build: setup ## the release binary, .build/release/pgark
 	$(release)
 
 demo: build ## the tour: a cluster, its backups and a restore, on PostgreSQL 18 (or say PG=16)
-	@PGARK_PG_BIN=$$(scripts/postgres $(PG)) && export PGARK_PG_BIN && $(pgark) lab tour
+	@PGARK_PG_BIN=$$(scripts/postgres $(PG)) && export PGARK_PG_BIN && "$(pgark)" lab tour
 
 test: build ## all tests, against PostgreSQL 15, 16 and 18 (or say PG_VERSIONS=18, FILTER=regex)
-	@export PGARK_TEST_BINARY=$(pgark); \
+	@export PGARK_TEST_BINARY="$(pgark)"; \
 	for version in $(PG_VERSIONS); do \
 	    bin=$$(scripts/postgres $$version); \
 	    export PGARK_TEST_PG$${version}_BIN="$$bin"; \

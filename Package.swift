@@ -40,7 +40,8 @@ let package = Package(
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
         .target(name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Lab", system], swiftSettings: rules),
         .testTarget(
-            name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
+            name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
+            swiftSettings: rules),
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
             swiftSettings: rules),

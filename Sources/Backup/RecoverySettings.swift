@@ -5,12 +5,12 @@ import SystemPackage
 
 /// Leaves behind what makes PostgreSQL recover to the target: settings in postgresql.auto.conf and a signal file
 /// (PostgreSQL documentation: 25.3.5, Recovering Using a Continuous Archive Backup).
-struct RecoverySettings {
+package struct RecoverySettings {
     private let plan: RestorePlan
     private let settings: RestoreJob.Settings
     private let destination: RestoreDestination
 
-    init(plan: RestorePlan, settings: RestoreJob.Settings, destination: RestoreDestination) {
+    package init(plan: RestorePlan, settings: RestoreJob.Settings, destination: RestoreDestination) {
         self.plan = plan
         self.settings = settings
         self.destination = destination
@@ -27,21 +27,23 @@ struct RecoverySettings {
             "primary_conninfo", "primary_slot_name", "recovery_end_command", "archive_cleanup_command",
         ]
 
-    func write() throws {
+    package func write() throws {
         let path = destination.directory.appending("postgresql.auto.conf")
         let old = try SmallFile.readText(path) ?? ""
         let mode = try Directory.status(path)?.permissions ?? 0o600
         try SmallFile.write(
             Self.withoutDecided(old) + block(), to: path, permissions: mode,
             owner: Owner.current.isRoot ? destination.owner : nil)
+        // A backup of a standby brings the standby's own signal file, which would win over ours.
+        for stale in ["recovery.signal", "standby.signal"] { try Directory.remove(destination.directory.appending(stale)) }
         let signal = settings.standby == nil ? "recovery.signal" : "standby.signal"
         try SmallFile.write("", to: destination.directory.appending(signal), owner: Owner.current.isRoot ? destination.owner : nil)
     }
 
-    static func withoutDecided(_ text: String) -> String {
+    package static func withoutDecided(_ text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: true).map { line in
-            let name = line.prefix { $0 == "_" || $0.isLetter }
-            return decided.contains(String(name)) ? "# \(line)  # taken out by pgark restore\n" : "\(line)\n"
+            let name = RestoredConfiguration.Setting(line)?.name
+            return name.map(decided.contains) == true ? "# \(line)  # taken out by pgark restore\n" : "\(line)\n"
         }.joined()
     }
 
@@ -59,7 +61,7 @@ struct RecoverySettings {
     }
 
     /// As postgresql.conf wants a string between single quotes (documentation: 20.1.2).
-    static func quoted(_ value: String) -> String {
+    package static func quoted(_ value: String) -> String {
         value.map { $0 == "'" ? "''" : $0 == "\\" ? "\\\\" : String($0) }.joined()
     }
 }

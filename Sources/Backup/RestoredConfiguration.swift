@@ -64,11 +64,11 @@ package struct RestoredConfiguration: Sendable {
     }
 
     /// "name = 'value'  # remark", as the server reads it: the equals sign and the quotes are optional.
-    struct Setting {
-        let name: String
-        let value: String
+    package struct Setting {
+        package let name: String
+        package let value: String
 
-        init?(_ line: some StringProtocol) {
+        package init?(_ line: some StringProtocol) {
             let text = line.drop(while: \.isWhitespace)
             let name = text.prefix { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "." }
             guard !name.isEmpty else { return nil }

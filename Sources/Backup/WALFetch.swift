@@ -31,6 +31,8 @@ package struct WALFetch {
         case .complete:
             try deliver(segment, to: path) { try raw(archive.completePath(segment), $0) }
             return .delivered
+        case .partial(let bytes) where bytes < WALPageHeader.size:
+            return try absent(segment)  // begun, and nothing of it was ever acknowledged
         case .partial:
             guard try isNewest(segment.timeline) else { return try absent(segment) }
             let count = try deliver(segment, to: path, padded: true) { try raw(archive.partialPath(segment), $0) }

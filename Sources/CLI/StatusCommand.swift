@@ -13,6 +13,7 @@ struct StatusCommand: ParsableCommand {
     var watch = false
 
     private static let secondsBetween: UInt32 = 2
+    private static let clearScreen = "\u{1B}[H\u{1B}[2J"
 
     func validate() throws {
         if watch, global.json { throw ValidationError("--watch is for people; with --json ask again instead") }
@@ -23,7 +24,7 @@ struct StatusCommand: ParsableCommand {
         let file = try global.clusterFile()
         guard watch else { return try show(file, output) }
         while !Interruption.isRequested {
-            FileHandleText.write("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO)
+            if isatty(STDOUT_FILENO) == 1 { FileHandleText.write(Self.clearScreen, to: STDOUT_FILENO) }
             try show(file, output)
             sleep(Self.secondsBetween)  // a signal ends it early
         }

@@ -140,7 +140,14 @@ struct ClusterFileParser {
     }
 
     private mutating func withoutSecret(_ connection: Located<String>) -> String? {
-        guard let keyword = ConnectionText(connection.value).secretKeyword else { return connection.value }
+        let text = ConnectionText(connection.value)
+        guard text.isConnectionString else {
+            problems.add(
+                connection.position,
+                "\"\(connection.value)\" is no connection string; write \"host=HOST user=USER dbname=postgres\", or { host: HOST }")
+            return nil
+        }
+        guard let keyword = text.secretKeyword else { return connection.value }
         problems.add(
             connection.position,
             "a connection string here must not hold a \(keyword); keep it in a passfile that only you may read "

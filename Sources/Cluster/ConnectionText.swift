@@ -20,6 +20,9 @@ package struct ConnectionText: Sendable, Equatable {
     package var port: String { keywords["port"] ?? "5432" }
     package var user: String? { keywords["user"] }
 
+    /// False for a text in which libpq would find no setting at all, such as a bare host name.
+    var isConnectionString: Bool { !keywords.isEmpty }
+
     /// The keyword that holds a secret; nil where the text may be shown and stored.
     var secretKeyword: String? { ["password", "sslpassword"].first { keywords[$0] != nil } }
 

@@ -7,11 +7,11 @@ import Storage
 /// read as nil elsewhere.
 struct ObservationQueries {
     let connection: Connection
-    /// The whole of an observation must fit into a check's 30 s.
-    private static let timeoutSeconds = 10.0
+    /// All questions together; connecting has its own limit, and a check as a whole should end within 30 s.
+    let deadline = Deadline(seconds: 10)
 
     private func rows(_ sql: String, _ parameters: [String?] = []) throws -> Rows {
-        try connection.query(sql, parameters, timeoutSeconds: Self.timeoutSeconds)
+        try connection.query(sql, parameters, timeoutSeconds: Double(deadline.millisecondsLeft) / 1000)
     }
 
     private func row(_ sql: String, _ parameters: [String?] = []) throws -> Rows.Row {

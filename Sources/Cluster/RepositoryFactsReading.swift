@@ -26,8 +26,10 @@ extension RepositoryFacts {
         guard let system = try repository.system() else { return }
         systemIdentifier = system.systemIdentifier
         let archive = WALArchive(repository, system: system)
-        try readWAL(archive)
-        try readBackups(Catalogue(repository), archive)
+        // The archive is listed once, however many backups there are.
+        let ranges = try archive.ranges()
+        try readWAL(archive, ranges)
+        try readBackups(Catalogue(repository), ranges)
     }
 
     private static func allows(writing repository: Repository) -> Bool {
@@ -35,8 +37,7 @@ extension RepositoryFacts {
             .allSatisfy { $0.withPlatformString { access($0, W_OK) == 0 || errno == ENOENT } }
     }
 
-    private mutating func readWAL(_ archive: WALArchive) throws {
-        let ranges = try archive.ranges()
+    private mutating func readWAL(_ archive: WALArchive, _ ranges: [WALArchive.Range]) throws {
         segmentCount = ranges.reduce(0) { $0 + $1.segments }
         walBytes = ByteCount(ranges.reduce(0) { $0 + $1.storedBytes })
         gaps = try Self.gaps(ranges, archive)
@@ -46,18 +47,22 @@ extension RepositoryFacts {
         if let moment = try archive.moment() { receiver.caughtUp = (moment.time, moment.durableLSN) }
     }
 
-    private mutating func readBackups(_ catalogue: Catalogue, _ archive: WALArchive) throws {
+    private mutating func readBackups(_ catalogue: Catalogue, _ ranges: [WALArchive.Range]) throws {
         backups = try catalogue.entries().map { entry in
             Backup(
                 id: entry.id, status: Backup.Status(rawValue: entry.status.rawValue) ?? .failed,
-                content: try entry.record.map { record in
+                content: entry.record.map { record in
                     Backup.Content(
                         beginLSN: record.beginLSN, endLSN: record.endLSN, timeline: record.timeline, endTime: record.endTime,
                         dataBytes: ByteCount(record.dataBytes), badPages: record.badPages.count,
                         configurationMissing: record.configurationMissing,
-                        walReach: try archive.reach(from: record.beginLSN, on: record.timeline))
+                        walReach: Self.reach(of: ranges, from: record.beginLSN, on: record.timeline))
                 })
         }
+    }
+
+    private static func reach(of ranges: [WALArchive.Range], from start: LSN, on timeline: TimelineID) -> LSN? {
+        ranges.last { $0.timeline == timeline && $0.from <= start && start <= $0.to }?.to
     }
 
     /// Between the ranges of a timeline, and where one timeline leaves another.

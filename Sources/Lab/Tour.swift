@@ -88,7 +88,9 @@ package final class Tour {
 
     func prove(_ name: String, _ holds: Bool, expected: String, seen: String) throws {
         guard holds else {
-            throw Failure(.labFailed, "could not prove \"\(name)\"", details: ["expected: \(shown(expected))", "seen: \(shown(seen))"])
+            throw Failure(
+                .labFailed, "could not prove \"\(name)\"",
+                details: ["expected: \(shown(expected))", "seen: \(shown(seen))"])
         }
         let fact = TourStep.Fact(name: name, value: shown(seen))
         current.facts.append(fact)

@@ -38,7 +38,7 @@ package struct BackupManifest {
         let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap { i in
             UInt8(String(decoding: digits[i...(i + 1)], as: UTF8.self), radix: 16)
         }
-        guard bytes.count * 2 == digits.count else {
+        guard bytes.count * 2 == digits.count, digits.allSatisfy(\.isHexDigit) else {
             throw Failure(.damaged, "could not read the backup manifest: \"\(hex)\" is not an encoded path")
         }
         return String(decoding: bytes, as: UTF8.self)
@@ -46,7 +46,7 @@ package struct BackupManifest {
 
     /// The manifest prints the checksum's bytes as they lie in memory, on every machine we run on the low one first.
     private static func crc(_ hex: String) throws -> UInt32 {
-        guard hex.utf8.count == 8, let value = UInt32(hex, radix: 16) else {
+        guard hex.utf8.count == 8, hex.utf8.allSatisfy(\.isHexDigit), let value = UInt32(hex, radix: 16) else {
             throw Failure(.damaged, "could not read the backup manifest: \"\(hex)\" is not a CRC-32C")
         }
         return value.byteSwapped

@@ -45,13 +45,13 @@ package struct RecoveryTarget: Sendable, Equatable {
         case .name(let name): settings.append(("recovery_target_name", name))
         case .immediate: settings.append(("recovery_target", "immediate"))
         }
-        if !isInclusive { settings.append(("recovery_target_inclusive", "false")) }
+        settings.append(("recovery_target_inclusive", isInclusive ? "true" : "false"))
         switch timeline {
         case .latest: settings.append(("recovery_target_timeline", "latest"))
         case .current: settings.append(("recovery_target_timeline", "current"))
         case .id(let id): settings.append(("recovery_target_timeline", id.description))
         }
-        if point != .endOfWAL { settings.append(("recovery_target_action", action.rawValue)) }
+        settings.append(("recovery_target_action", action.rawValue))
         return settings
     }
 }

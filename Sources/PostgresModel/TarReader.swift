@@ -105,6 +105,7 @@ package struct TarReader: Sendable {
             return Int(exactly: value)
         }
         let digits = field.drop { $0 == 0x20 }.prefix { $0 != 0 && $0 != 0x20 }
-        return digits.isEmpty ? 0 : Int(String(decoding: digits, as: UTF8.self), radix: 8)
+        guard digits.allSatisfy({ (0x30...0x37).contains($0) }) else { return nil }
+        return digits.reduce(0) { $0 << 3 | Int($1 - 0x30) }
     }
 }

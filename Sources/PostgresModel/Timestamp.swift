@@ -5,17 +5,18 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
     package init(microseconds: Int64) { self.microseconds = microseconds }
     package init(seconds: Int64) { microseconds = seconds * 1_000_000 }
-    /// From PostgreSQL's own count, which begins at 2000-01-01 (src/include/datatype/timestamp.h).
-    package init(postgres: Int64) { microseconds = postgres + Self.postgresEpoch }
+    /// From PostgreSQL's own count, which begins at 2000-01-01 (src/include/datatype/timestamp.h). It comes from the
+    /// network, so it may be anything: nonsense stays nonsense, and never ends the program.
+    package init(postgres: Int64) { microseconds = postgres &+ Self.postgresEpoch }
 
     private static let postgresEpoch: Int64 = 946_684_800_000_000
 
-    package var postgres: Int64 { microseconds - Self.postgresEpoch }
+    package var postgres: Int64 { microseconds &- Self.postgresEpoch }
     package var seconds: Double { Double(microseconds) / 1_000_000 }
 
     package static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
     /// Seconds from `b` to `a`.
-    package static func - (a: Timestamp, b: Timestamp) -> Double { Double(a.microseconds - b.microseconds) / 1_000_000 }
+    package static func - (a: Timestamp, b: Timestamp) -> Double { Double(a.microseconds &- b.microseconds) / 1_000_000 }
 }
 
 extension Timestamp: CustomStringConvertible {
@@ -102,15 +103,14 @@ package struct CivilTime: Sendable {
     package let year: Int, month: Int, day: Int, hour: Int, minute: Int, second: Int, microsecond: Int
 
     package init(_ instant: Timestamp, offsetSeconds: Int) {
-        let local = instant.microseconds + Int64(offsetSeconds) * 1_000_000
-        let dayLength: Int64 = 86_400_000_000
-        let days = local >= 0 ? local / dayLength : (local - dayLength + 1) / dayLength
-        let rest = Int(local - days * dayLength)
+        let local = instant.microseconds &+ Int64(offsetSeconds) * 1_000_000
+        var (days, rest) = local.quotientAndRemainder(dividingBy: 86_400_000_000)
+        if rest < 0 { (days, rest) = (days - 1, rest + 86_400_000_000) }
         (year, month, day) = Self.civil(fromDayNumber: days)
-        hour = rest / 3_600_000_000
-        minute = rest / 60_000_000 % 60
-        second = rest / 1_000_000 % 60
-        microsecond = rest % 1_000_000
+        hour = Int(rest / 3_600_000_000)
+        minute = Int(rest / 60_000_000 % 60)
+        second = Int(rest / 1_000_000 % 60)
+        microsecond = Int(rest % 1_000_000)
     }
 
     package var date: String { "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))" }

@@ -11,7 +11,7 @@ package struct WALSegmentSize: Hashable, Sendable, Codable {
     package init?(setting text: String) {
         let units = ["kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30]
         for (unit, factor) in units where text.hasSuffix(unit) {
-            guard let number = Int(text.dropLast(2)) else { return nil }
+            guard let number = Int(text.dropLast(2)), number <= 1 << 30 else { return nil }
             self.init(bytes: number * factor)
             return
         }
@@ -65,9 +65,9 @@ package struct WALSegment: Hashable, Sendable {
             UInt32(name.dropFirst(i * 8).prefix(8), radix: 16)
         }
         guard fields.count == 3, fields[0] > 0, UInt64(fields[2]) < size.segmentsPerLogFile else { return nil }
-        self.init(
-            timeline: TimelineID(rawValue: fields[0]),
-            number: UInt64(fields[1]) * size.segmentsPerLogFile + UInt64(fields[2]))
+        let number = UInt64(fields[1]) * size.segmentsPerLogFile + UInt64(fields[2])
+        guard number < UInt64.max / UInt64(size.bytes) else { return nil }  // its end would be no position
+        self.init(timeline: TimelineID(rawValue: fields[0]), number: number)
     }
 
     package func name(size: WALSegmentSize) -> String {

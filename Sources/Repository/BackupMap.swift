@@ -150,8 +150,9 @@ enum MapReader {
                 content = .file(size: size, checksum: checksum, extents: extents)
             default: throw Failure(.damaged, "it has an entry of the unknown kind \(kind)")
             }
+            guard let mode = UInt32(exactly: mode) else { throw Failure(.damaged, "its entry for \(path) has the impossible mode \(mode)") }
             count += 1
-            try body(MapEntry(path: path, mode: UInt32(mode), modified: Int64(modified), kind: content))
+            try body(MapEntry(path: path, mode: mode, modified: Int64(modified), kind: content))
             return true
         }
 

@@ -16,12 +16,21 @@ package struct BackupReader: Sendable {
     package func entries(_ body: (MapEntry) throws -> Void) throws {
         try MapReader.read(catalogue.mapPath(record.id)) { entry in
             if case .file(let size, _, let extents) = entry.kind {
-                guard extents.reduce(0, { $0 + $1.length }) == size, extents.allSatisfy({ $0.pack < record.packs.count }) else {
+                guard Self.isConsistent(extents, size: size, packs: record.packs.count) else {
                     throw Failure(.damaged, "its entry for \(entry.path) is not consistent")
                 }
             }
             try body(entry)
         }
+    }
+
+    /// Every extent lies within a frame of a pack that there is, and together they are the file.
+    private static func isConsistent(_ extents: [Extent], size: Int, packs: Int) -> Bool {
+        let areWithin = extents.allSatisfy { extent in
+            extent.pack < packs && extent.frame < Pack.capacity && extent.offset <= Frame.capacity
+                && extent.length <= Frame.capacity - extent.offset
+        }
+        return areWithin && extents.reduce(0) { $0 + $1.length } == size
     }
 
     package var manifestPath: FilePath { catalogue.manifestPath(record.id) }

@@ -55,7 +55,8 @@ package final class BackupWriter {
 
     package func beginFile(path: String, mode: UInt32, modified: Int64, size: Int) throws {
         let isBundled = size <= Frame.bundleLimit
-        if !isBundled { submit() }
+        // A small file is never split: its pages would be, where what lies before it is no multiple of a page.
+        if !isBundled || (open?.slot.count ?? 0) + size > Frame.capacity { submit() }
         file = OpenFile(
             entry: MapEntry(path: path, mode: mode, modified: modified, kind: .directory), size: size,
             firstBlock: checksPages && size % RelationFile.pageSize == 0 ? RelationFile.firstBlock(ofPath: path) : nil,

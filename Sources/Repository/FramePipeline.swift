@@ -108,7 +108,9 @@ final class FramePipeline: Sendable {
     /// Ends the threads; what they wrote is garbage.
     func cancel() {
         progress.change { if $0.failure == nil { $0.failure = Failure(.interrupted, "the backup was given up") } }
-        _ = try? join()  // the reason to give up is already known to the caller
+        // All of them, so that none writes any more; the reason to give up is already known to the caller.
+        for worker in workers.read({ $0 }) { _ = try? worker.join() }
+        _ = try? writer.read { $0! }.join()
     }
 
     private func join() throws -> (packs: [String], bytes: Int) {

@@ -91,16 +91,14 @@ package struct WALArchive: Sendable {
             guard let segment = WALSegment(name: name, size: segmentSize), let place = try place(segment) else { return }
             found[segment] = place
         }
-        // In the order in which a segment moves, so that none is missed on its way.
-        for name in try Directory.names(in: repository.incoming) ?? [] {
-            if name.hasSuffix(Self.partialSuffix) {
-                try look(String(name.dropLast(Self.partialSuffix.count))) { segment in
-                    try Directory.status(partialPath(segment)).map { .partial(bytes: $0.size) }
-                }
-            } else {
-                try look(name) { _ in .complete }
+        // In the order in which a segment moves, so that none is missed on its way and its last form is the one found.
+        let incoming = try Directory.names(in: repository.incoming) ?? []
+        for name in incoming where name.hasSuffix(Self.partialSuffix) {
+            try look(String(name.dropLast(Self.partialSuffix.count))) { segment in
+                try Directory.status(partialPath(segment)).map { .partial(bytes: $0.size) }
             }
         }
+        for name in incoming { try look(name) { _ in .complete } }
         for folder in try Directory.names(in: repository.wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
             for name in try Directory.names(in: repository.wal.appending(folder)) ?? []
             where name.hasSuffix(Self.compressedSuffix) {

@@ -67,7 +67,7 @@ package enum Directory {
             throw Failure.system("create directory", path)
         }
         if let owner { try setOwner(of: path, owner) }
-        try synchronize(parent.isEmpty ? "." : parent)
+        try synchronize(parent)
     }
 
     package static func setOwner(of path: FilePath, _ owner: Owner) throws {
@@ -84,6 +84,7 @@ package enum Directory {
 
     /// Makes the names in a directory durable.
     package static func synchronize(_ path: FilePath) throws {
+        let path = path.isEmpty ? "." : path  // the parent of a bare name
         let descriptor = path.withPlatformString { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw Failure.system("open directory", path) }
         defer { close(descriptor) }

@@ -1,7 +1,5 @@
 package import Lab
-import Postgres
-import PostgresModel
-import Storage
+package import PostgresModel
 package import SystemPackage
 
 /// The program under test with one cluster file, run as a user runs it.
@@ -82,12 +80,8 @@ package struct Pgark: Sendable {
 
     /// A WAL receiver that streams.
     package func receive(node: String? = nil, log: String = "receiver.log") throws -> BackgroundProcess {
-        let already = (try? SmallFile.readText(site.directory.appending(log)))?.utf8.count ?? 0
         let process = try site.start(command(["wal", "receive"] + (node.map { ["--node", $0] } ?? [])), log: log)
-        try eventually("the receiver streams") {
-            if let status = process.status { throw TestFailure("the receiver ended: \(status)\n\(process.output)") }
-            return process.output.utf8.dropFirst(already).count > 0 && String(process.output.utf8.dropFirst(already))?.contains("WAL stream: from") == true
-        }
+        try process.waitUntil(prints: "WAL stream: from")
         return process
     }
 

@@ -121,9 +121,10 @@ package final class TestSite: Sendable {
         return account?.running(command) ?? command
     }
 
-    /// Runs `command` in the background until it ends by itself, `stop`, `kill` or the end of the site.
+    /// Runs `command` in the background until it ends by itself, by a signal or with the site. Its log begins empty.
     package func start(_ command: Command, log: String) throws -> BackgroundProcess {
         let path = directory.appending(log)
+        try? Directory.remove(path)
         let process = BackgroundProcess(try command.start(log: path), log: path, command: command.typed)
         started.change { $0.processes.append(process) }
         return process

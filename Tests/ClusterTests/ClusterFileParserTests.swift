@@ -167,6 +167,7 @@ import Testing
 
     @Test(arguments: [
         ("nodes: [a]", "must be a mapping"), ("nodes: {}", "is empty"), ("nodes: { n: h }", "\"nodes.n\" must be a mapping"),
+        ("nodes: { n: { connection: db.example.com } }", "is no connection string"),
         ("nodes: { n: { host: h, port: 70000 } }", "must be a number from 1 to 65535"),
     ])
     func nodesOfTheWrongKindAreAProblem(_ line: String, _ expected: String) {
