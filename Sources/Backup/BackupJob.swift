@@ -140,7 +140,8 @@ package struct BackupJob {
             guard
                 let text = try? sql.query(
                     "SELECT encode(pg_read_binary_file($1, $2, $3, true), 'hex')",
-                    [suspect.path, String(offset), String(RelationFile.pageSize)]).first?[0],
+                    [suspect.path, String(offset), String(RelationFile.pageSize)]
+                ).first?[0],
                 let page = bytes(hex: text), page.count == RelationFile.pageSize
             else { return true }
             return page.withUnsafeBytes { RelationFile.check($0, block: UInt32(suspect.block), backupBegin: begin) } == .bad

@@ -32,7 +32,8 @@ final class BaseBackupStream {
         // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
         // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
         try connection.send(
-            "BASE_BACKUP (LABEL '\(label)', PROGRESS true, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', VERIFY_CHECKSUMS false)")
+            "BASE_BACKUP (LABEL '\(label)', PROGRESS true, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', VERIFY_CHECKSUMS false)"
+        )
         reporter.note("waiting for the server's checkpoint")
         let deadline = Deadline(seconds: Self.longestCheckpoint)
         let start = try position(try connection.nextResult(deadline))
@@ -46,7 +47,8 @@ final class BaseBackupStream {
     }
 
     private func position(_ result: Result?) throws -> Position {
-        guard let row = result?.rows.first, let lsn = row[0].flatMap({ LSN($0) }), let timeline = row[1].flatMap({ TimelineID($0) })
+        guard let row = result?.rows.first, let lsn = row[0].flatMap({ LSN($0) }),
+            let timeline = row[1].flatMap({ TimelineID($0) })
         else { throw unexpected("no position") }
         return Position(lsn: lsn, timeline: timeline)
     }

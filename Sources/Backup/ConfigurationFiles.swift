@@ -23,14 +23,20 @@ struct ConfigurationFiles {
     func save(to directory: FilePath) throws -> Saved {
         var saved = Saved()
         guard let settings = try paths(), let data = settings["data_directory"] else {
-            saved.missing = ["config_file, hba_file, ident_file: the role may not see where they are (grant pg_read_all_settings)"]
+            saved.missing = [
+                "config_file, hba_file, ident_file: the role may not see where they are (grant pg_read_all_settings)"
+            ]
             return saved
         }
         var sources: [(BackupRecord.ConfigurationFile.Kind, String)] = []
-        for (kind, setting) in [(BackupRecord.ConfigurationFile.Kind.config, "config_file"), (.hba, "hba_file"), (.ident, "ident_file")] {
+        for (kind, setting) in [
+            (BackupRecord.ConfigurationFile.Kind.config, "config_file"), (.hba, "hba_file"), (.ident, "ident_file"),
+        ] {
             if let path = settings[setting] { sources.append((kind, path)) }
         }
-        for path in try includedFiles(&saved) where !sources.contains(where: { $0.1 == path }) { sources.append((.included, path)) }
+        for path in try includedFiles(&saved) where !sources.contains(where: { $0.1 == path }) {
+            sources.append((.included, path))
+        }
         for (kind, path) in sources where !path.hasPrefix(data + "/") {
             try save(kind, path, in: directory, &saved)
         }
@@ -51,7 +57,8 @@ struct ConfigurationFiles {
                 "SELECT DISTINCT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL ORDER BY 1"
             ).compactMap { $0[0] }
         } catch let failure as Failure where failure.code == .permissionDenied {
-            saved.missing.append("included files: the role may not list them (grant EXECUTE ON FUNCTION pg_show_all_file_settings())")
+            saved.missing.append(
+                "included files: the role may not list them (grant EXECUTE ON FUNCTION pg_show_all_file_settings())")
             return []
         }
     }

@@ -23,7 +23,9 @@ struct ManifestComparison {
             guard case .file(let size, let checksum, _) = entry.kind else { return }
             guard let listed = try lines.next() else { throw mismatch(entry.path, "the manifest does not list it") }
             guard listed.path == entry.path else { throw mismatch(entry.path, "the manifest lists \(listed.path) in its place") }
-            guard listed.size == size else { throw mismatch(entry.path, "\(size) bytes arrived, the manifest says \(listed.size)") }
+            guard listed.size == size else {
+                throw mismatch(entry.path, "\(size) bytes arrived, the manifest says \(listed.size)")
+            }
             if let expected = listed.checksum, expected != checksum { throw mismatch(entry.path, "its checksum differs") }
         }
         if let rest = try lines.next() { throw mismatch(rest.path, "the manifest lists it, but it did not arrive") }

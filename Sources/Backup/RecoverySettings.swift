@@ -37,7 +37,8 @@ package struct RecoverySettings {
         // A backup of a standby brings the standby's own signal file, which would win over ours.
         for stale in ["recovery.signal", "standby.signal"] { try Directory.remove(destination.directory.appending(stale)) }
         let signal = settings.standby == nil ? "recovery.signal" : "standby.signal"
-        try SmallFile.write("", to: destination.directory.appending(signal), owner: Owner.current.isRoot ? destination.owner : nil)
+        try SmallFile.write(
+            "", to: destination.directory.appending(signal), owner: Owner.current.isRoot ? destination.owner : nil)
     }
 
     package static func withoutDecided(_ text: String) -> String {

@@ -19,7 +19,8 @@ package struct RestoreDestination: Sendable {
         self.directory = Directory.absolute(directory)
         var tablespaces: [String: FilePath] = [:]
         for space in record.tablespaces where !space.location.isEmpty {
-            tablespaces[space.oid] = mapping.first { $0.old == space.oid || $0.old == space.location }
+            tablespaces[space.oid] =
+                mapping.first { $0.old == space.oid || $0.old == space.location }
                 .map { Directory.absolute($0.new) } ?? FilePath(space.location)
         }
         for (old, _) in mapping where !record.tablespaces.contains(where: { $0.oid == old || $0.location == old }) {
@@ -79,7 +80,9 @@ package struct RestoreDestination: Sendable {
         }
         throw Failure(
             .directoryNotEmpty, "could not restore to \(place): it is not empty",
-            details: ["there: \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? " and \(names.count - 5) more" : "")"],
+            details: [
+                "there: \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? " and \(names.count - 5) more" : "")"
+            ],
             hint: place == directory
                 ? "Choose an empty directory, or move this one away: mv \(place) \(place).old"
                 : "Choose another place for the tablespace: --tablespace \(place)=NEW")
@@ -95,7 +98,9 @@ package struct RestoreDestination: Sendable {
     private func checkSpace(_ record: BackupRecord) throws {
         // The nearest directory that exists says which file system it will be.
         var existing = directory
-        while try !Directory.exists(existing), !existing.removingLastComponent().isEmpty { existing = existing.removingLastComponent() }
+        while try !Directory.exists(existing), !existing.removingLastComponent().isEmpty {
+            existing = existing.removingLastComponent()
+        }
         let free = try Directory.space(at: existing).free
         guard free.rawValue < record.dataBytes, tablespaces.isEmpty else { return }
         throw Failure(

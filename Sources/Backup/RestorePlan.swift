@@ -53,7 +53,8 @@ package struct RestorePlanner: Sendable {
     /// `chosen` is the backup that the person named, if any.
     package func plan(_ target: RecoveryTarget, chosen: BackupRecord?) throws -> RestorePlan {
         guard !records.isEmpty else {
-            throw Failure(.noSuitableBackup, "could not plan the restore: there is no complete backup", hint: "Take one: pgark backup")
+            throw Failure(
+                .noSuitableBackup, "could not plan the restore: there is no complete backup", hint: "Take one: pgark backup")
         }
         let timeline = try timeline(of: target, chosen: chosen)
         let history = try history(of: timeline)
@@ -148,7 +149,9 @@ package struct RestorePlanner: Sendable {
             let left = segmentSize.start(of: end)
             if position < left {
                 let stored = stored(from: position, on: timeline)
-                guard let stored, stored >= left else { return try gap(record, stored ?? position, timeline, required: record.endLSN) }
+                guard let stored, stored >= left else {
+                    return try gap(record, stored ?? position, timeline, required: record.endLSN)
+                }
             }
             position = max(position, left)
             timeline = next
@@ -167,7 +170,9 @@ package struct RestorePlanner: Sendable {
         guard reach < required else { return reach }
         throw Failure(
             .targetUnreachable, "could not restore backup \(record.id): the WAL that it needs to be consistent is missing",
-            details: ["needed from \(record.beginLSN) to \(required); stored without a gap up to \(reach) of timeline \(timeline)"],
+            details: [
+                "needed from \(record.beginLSN) to \(required); stored without a gap up to \(reach) of timeline \(timeline)"
+            ],
             hint: "See what is stored: pgark wal status. Another backup may be whole: pgark list")
     }
 
@@ -175,8 +180,10 @@ package struct RestorePlanner: Sendable {
         func beyond(_ what: String) -> Failure {
             Failure(
                 .targetUnreachable, "could not restore to \(target): \(what)",
-                details: ["from backup \(record.id), the WAL of timeline \(history.timeline) reaches \(reach)"
-                    + (moment.map { ", complete up to \($0.time)" } ?? "")],
+                details: [
+                    "from backup \(record.id), the WAL of timeline \(history.timeline) reaches \(reach)"
+                        + (moment.map { ", complete up to \($0.time)" } ?? "")
+                ],
                 hint: "Choose a target within the recovery window: pgark list")
         }
         switch target.point {
@@ -185,7 +192,8 @@ package struct RestorePlanner: Sendable {
             guard let moment, moment.timeline == history.timeline else { break }
             if reach < moment.durableLSN {
                 // A gap cuts the chain before the noted moment: only what a backup's own end proves can be relied on.
-                let proved = records.filter { $0.endLSN <= reach && history.contains($0.endLSN, on: $0.timeline) }.map(\.endTime).max()
+                let proved = records.filter { $0.endLSN <= reach && history.contains($0.endLSN, on: $0.timeline) }.map(\.endTime)
+                    .max()
                 if time > (proved ?? record.endTime) { throw beyond("WAL is missing after \(reach)") }
             } else if reach == moment.durableLSN, time > moment.time {
                 throw beyond("the stored WAL is complete only up to \(moment.time)")
@@ -197,9 +205,12 @@ package struct RestorePlanner: Sendable {
     private func remarks(_ target: RecoveryTarget, _ record: BackupRecord) -> [String] {
         var remarks: [String] = []
         if !record.badPages.isEmpty {
-            remarks.append("this backup has \(record.badPages.count) bad pages; the server had them when it was taken: pgark show \(record.id)")
+            remarks.append(
+                "this backup has \(record.badPages.count) bad pages; the server had them when it was taken: pgark show \(record.id)"
+            )
         }
-        if target.point == .endOfWAL, let last = ranges.last(where: { $0.timeline == record.timeline }), last.from > record.endLSN {
+        if target.point == .endOfWAL, let last = ranges.last(where: { $0.timeline == record.timeline }), last.from > record.endLSN
+        {
             remarks.append("there is a gap in the WAL after this backup: pgark wal status")
         }
         return remarks

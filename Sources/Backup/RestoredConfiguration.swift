@@ -44,7 +44,9 @@ package struct RestoredConfiguration: Sendable {
         }
     }
 
-    private mutating func adapted(_ text: String, _ name: String, _ destination: RestoreDestination, _ owner: Owner?) throws -> String {
+    private mutating func adapted(_ text: String, _ name: String, _ destination: RestoreDestination, _ owner: Owner?) throws
+        -> String
+    {
         try text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard let setting = Setting(line) else { return String(line) }
             if Self.places.contains(setting.name) { return change(line, name) }

@@ -52,7 +52,8 @@ final class WALCoverage {
             isFirst = false
             if let failure = own?.receiver.failure() { throw failure }
             try receiveUnlessOthersDo()
-            try deadline.check("could not complete the backup: WAL up to \(end) did not arrive within \(Int(Self.longestSilence)) s")
+            try deadline.check(
+                "could not complete the backup: WAL up to \(end) did not arrive within \(Int(Self.longestSilence)) s")
             pause(milliseconds: 20)
         }
     }

@@ -62,7 +62,8 @@ package struct WALFetch {
     }
 
     private func isNewest(_ timeline: TimelineID) throws -> Bool {
-        try archive.ranges().allSatisfy { $0.timeline <= timeline } && archive.timelinesWithHistory().allSatisfy { $0 <= timeline }
+        try archive.ranges().allSatisfy { $0.timeline <= timeline }
+            && archive.timelinesWithHistory().allSatisfy { $0 <= timeline }
     }
 
     // MARK: Delivery

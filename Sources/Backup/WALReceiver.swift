@@ -20,7 +20,8 @@ package final class WALReceiver: Sendable {
         package var patienceSeconds: Double?
 
         package init(
-            connection: @escaping @Sendable () throws -> String, application: String, slot: Slot, level: CompressionLevel, patienceSeconds: Double? = nil
+            connection: @escaping @Sendable () throws -> String, application: String, slot: Slot, level: CompressionLevel,
+            patienceSeconds: Double? = nil
         ) {
             self.connection = connection
             self.application = application

@@ -34,7 +34,9 @@ struct WALSession {
             var stream = TimelineStream(
                 connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned)
             next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
-            if let next { reporter.note("WAL stream: timeline \(timeline) ends at \(next.start), timeline \(next.timeline) follows") }
+            if let next {
+                reporter.note("WAL stream: timeline \(timeline) ends at \(next.start), timeline \(next.timeline) follows")
+            }
         }
         try archiver.finish()
         if !isEnding() { throw Failure(.serverUnreachable, "the server at \(connection.location) ended the stream") }
@@ -99,7 +101,8 @@ struct WALSession {
             if isStandby, archive.segmentSize.start(of: frontier.position) > identity.flushed {
                 throw Failure(
                     .serverUnreachable,
-                    "the standby at \(connection.location) is at \(identity.flushed), behind the repository (\(frontier.position))")
+                    "the standby at \(connection.location) is at \(identity.flushed), behind the repository (\(frontier.position))"
+                )
             }
             return frontier
         }

@@ -15,8 +15,10 @@ package struct WALSwitch {
     /// Returns the segment that was finished. Where nothing was written since the last switch, that is the one before.
     package func run(timeoutSeconds: Double) throws -> WALSegment {
         let sql = try Connection(connection, application: "pgark wal switch")
-        guard let row = try sql.query(
-            "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_switch_wal() END").first,
+        guard
+            let row = try sql.query(
+                "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_switch_wal() END"
+            ).first,
             let end = row[1].flatMap({ LSN($0) })
         else {
             throw Failure(
@@ -28,7 +30,8 @@ package struct WALSwitch {
         while true {
             if case .archived = try archive.place(of: segment) { return segment }
             try deadline.check(
-                "could not see \(segment.name(size: archive.segmentSize)) stored within \(Int(timeoutSeconds)) s: is the receiver running?")
+                "could not see \(segment.name(size: archive.segmentSize)) stored within \(Int(timeoutSeconds)) s: is the receiver running?"
+            )
             pause(milliseconds: 20)
         }
     }

@@ -61,7 +61,9 @@ struct BackupCommand: ParsableCommand {
         }
         lines += record.configurationMissing.map { "  " + output.paint("configuration not saved: ", .warning) + $0 }
         lines += record.badPages.prefix(20).map { "  " + output.paint("bad page: ", .bad) + "\($0.path) block \($0.block)" }
-        if record.badPages.count > 20 { lines.append("  and \(record.badPages.count - 20) more bad pages: pgark show \(record.id)") }
+        if record.badPages.count > 20 {
+            lines.append("  and \(record.badPages.count - 20) more bad pages: pgark show \(record.id)")
+        }
         return lines.joined(separator: "\n")
     }
 }

@@ -4,33 +4,35 @@ import Repository
 /// A backup as `backup`, `list` and `show` print it.
 struct BackupDocument: Encodable {
     let id: String
-    let name: String?
+    @Nullable var name: String?
     let cluster: String
-    let node: String?
+    @Nullable var node: String?
     let status: Catalogue.Status
-    let method: BackupRecord.Method?
-    let reference: String?
-    let beginTime: Timestamp?
-    let endTime: Timestamp?
-    let beginLSN: LSN?
-    let endLSN: LSN?
-    let timeline: TimelineID?
-    let systemIdentifier: SystemIdentifier?
-    let serverVersion: String?
-    let fromStandby: Bool?
-    let dataBytes: Int?
-    let readBytes: Int?
-    let storedBytes: Int?
-    let walBytes: Int?
-    let durationSeconds: Double?
-    let files: Int?
-    let compression: String?
+    @Nullable var method: BackupRecord.Method?
+    @Nullable var reference: String?
+    @Nullable var beginTime: Timestamp?
+    @Nullable var endTime: Timestamp?
+    @Nullable var beginLSN: LSN?
+    @Nullable var endLSN: LSN?
+    @Nullable var timeline: TimelineID?
+    @Nullable var systemIdentifier: SystemIdentifier?
+    @Nullable var serverVersion: String?
+    @Nullable var fromStandby: Bool?
+    @Nullable var dataBytes: Int?
+    @Nullable var readBytes: Int?
+    @Nullable var storedBytes: Int?
+    @Nullable var walBytes: Int?
+    @Nullable var durationSeconds: Double?
+    @Nullable var files: Int?
+    @Nullable var compression: String?
     let tablespaces: [BackupRecord.Tablespace]
     let configuration: [BackupRecord.ConfigurationFile]
     let configurationMissing: [String]
     let kept: Bool
     let obsolete: Bool
     let badPages: [BackupRecord.BadPage]
+    /// Drills do not exist yet.
+    @Nullable var lastDrill: String?
 
     init(_ entry: Catalogue.Entry, cluster: String) {
         let record = entry.record
@@ -63,5 +65,6 @@ struct BackupDocument: Encodable {
         // Retention does not exist yet, so nothing is obsolete.
         obsolete = false
         badPages = record?.badPages ?? []
+        lastDrill = nil
     }
 }

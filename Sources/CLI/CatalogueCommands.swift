@@ -25,7 +25,7 @@ struct ListCommand: ParsableCommand {
 
     private struct Document: Encodable {
         let backups: [BackupDocument]
-        let recoveryWindow: RecoveryWindow?
+        @Nullable var recoveryWindow: RecoveryWindow?
         let storedBytes: Int
 
         func text(_ output: Output) -> String {
@@ -59,7 +59,7 @@ struct ListCommand: ParsableCommand {
 /// From where to where any moment can be restored.
 struct RecoveryWindow: Encodable {
     let fromTime: Timestamp
-    let toTime: Timestamp?
+    @Nullable var toTime: Timestamp?
     let fromLSN: LSN
     let toLSN: LSN
     let gaps: [WALStatusDocument.Gap]
@@ -164,7 +164,8 @@ struct DeleteCommand: ParsableCommand {
         let entry = try catalogue.find(backup)
         guard !entry.isKept else {
             throw Failure(
-                .backupKept, "could not delete backup \(entry.id): it is kept", hint: "Take the pin away: pgark keep \(entry.id) --release")
+                .backupKept, "could not delete backup \(entry.id): it is kept",
+                hint: "Take the pin away: pgark keep \(entry.id) --release")
         }
         let size = ByteCount(entry.record?.storedBytes ?? 0)
         if dryRun {
@@ -240,7 +241,8 @@ struct VerifyCommand: ParsableCommand {
             let checked = "verified \(backups.count) backup\(backups.count == 1 ? "" : "s"), \(files) files, \(ByteCount(bytes))"
             guard !problems.isEmpty else { return checked + ": " + output.paint("OK", .good) }
             let lines = problems.map { problem in
-                "  backup \(problem.backup), \(problem.file)" + (problem.block.map { ", block \($0)" } ?? "") + ": \(problem.message)"
+                "  backup \(problem.backup), \(problem.file)" + (problem.block.map { ", block \($0)" } ?? "")
+                    + ": \(problem.message)"
             }
             return ([checked + ": " + output.paint("\(problems.count) problems", .bad)] + lines).joined(separator: "\n")
         }

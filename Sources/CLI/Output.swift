@@ -7,7 +7,7 @@ import Storage
 ///
 /// With --json a command prints exactly one JSON document, whatever happens; without it, text for a person, coloured
 /// only on a terminal.
-struct Output: Sendable {
+package struct Output: Sendable {
     let json: Bool
     let color: Bool
 
@@ -28,7 +28,7 @@ struct Output: Sendable {
         }
     }
 
-    static func encoded(_ document: some Encodable) throws -> String {
+    package static func encoded(_ document: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.keyEncodingStrategy = .convertToSnakeCase
@@ -101,7 +101,7 @@ struct Output: Sendable {
     func paint(_ text: String, _ style: Style) -> String { color ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text }
 
     /// Columns padded to their widest cell. Cells may hold paint, which takes no room.
-    static func table(_ header: [String], _ rows: [[String]]) -> String {
+    package static func table(_ header: [String], _ rows: [[String]]) -> String {
         let all = [header] + rows
         let widths = header.indices.map { column in all.map { visibleCount($0[column]) }.max() ?? 0 }
         return all.map { row in
@@ -115,12 +115,18 @@ struct Output: Sendable {
         var count = 0
         var isInEscape = false
         for character in text {
-            if character == "\u{1B}" { isInEscape = true } else if isInEscape { isInEscape = character != "m" } else { count += 1 }
+            if character == "\u{1B}" {
+                isInEscape = true
+            } else if isInEscape {
+                isInEscape = character != "m"
+            } else {
+                count += 1
+            }
         }
         return count
     }
 
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         switch seconds {
         case ..<10: "\(decimal(seconds, places: 1)) s"
         case ..<120: "\(Int(seconds.rounded())) s"

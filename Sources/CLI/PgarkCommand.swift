@@ -1,7 +1,7 @@
 package import ArgumentParser
 import Cluster
 import Glibc
-import PostgresModel
+package import PostgresModel
 import SystemPackage
 
 /// The program: parses the command line, runs one command, turns its outcome into output and an exit status.
@@ -28,9 +28,9 @@ package struct PgarkCommand: ParsableCommand {
             Glibc.exit(EXIT_SUCCESS)
         } catch let failure as Failure {
             output.failure(failure)
-            Glibc.exit(exitStatus(failure.code.exitStatus, arguments))
+            Glibc.exit(exitStatus(of: failure.code, arguments))
         } catch let status as ExitCode {
-            Glibc.exit(exitStatus(status.rawValue, arguments))
+            Glibc.exit(status.rawValue)
         } catch {
             if exitCode(for: error).isSuccess {  // --help and --version end as errors too
                 print(fullMessage(for: error))
@@ -38,7 +38,7 @@ package struct PgarkCommand: ParsableCommand {
             }
             let failure = usage(message(for: error), arguments)
             output.failure(failure)
-            Glibc.exit(exitStatus(failure.code.exitStatus, arguments))
+            Glibc.exit(exitStatus(of: failure.code, arguments))
         }
     }
 
@@ -52,11 +52,11 @@ package struct PgarkCommand: ParsableCommand {
     }
 
     /// PostgreSQL takes an exit status of 1 to 125 from restore_command as "there is no such file" and ends recovery.
-    /// So every failure of `wal get` that does not prove absence must leave by a higher one.
-    private static func exitStatus(_ status: Int32, _ arguments: [String]) -> Int32 {
+    /// So every failure of `wal get` leaves by a higher one, whatever its code; proved absence is no failure.
+    package static func exitStatus(of code: Failure.Code, _ arguments: [String]) -> Int32 {
         let words = arguments.filter { !$0.hasPrefix("-") }
         let isWALGet = zip(words, words.dropFirst()).contains { $0 == "wal" && $1 == "get" }
-        return isWALGet && status != 0 && status != WALGetStatus.absent ? WALGetStatus.failed : status
+        return isWALGet ? WALGetStatus.failed : code.exitStatus
     }
 }
 
@@ -67,7 +67,9 @@ enum WALGetStatus {
 }
 
 /// Options that every command has.
-struct GlobalOptions: ParsableArguments {
+package struct GlobalOptions: ParsableArguments {
+    package init() {}
+
     @Option(help: "The cluster file (default: $PGARK_CONFIG, ./pgark.yaml, /etc/pgark/*.yaml).")
     var config: String?
 
@@ -83,7 +85,7 @@ struct GlobalOptions: ParsableArguments {
     var output: Output { Output(json: json, noColor: noColor) }
 
     /// `pgark --config FILE wal get …` means `pgark wal get --config FILE …`: every command has these options itself.
-    static func moved(behindCommandOf arguments: [String]) -> [String] {
+    package static func moved(behindCommandOf arguments: [String]) -> [String] {
         var leading: [String] = []
         var rest = arguments[...]
         while let option = rest.first, option.hasPrefix("--") {

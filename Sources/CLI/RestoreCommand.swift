@@ -2,7 +2,7 @@ import ArgumentParser
 import Backup
 import Cluster
 import Postgres
-import PostgresModel
+package import PostgresModel
 import Repository
 import Storage
 import SystemPackage
@@ -27,7 +27,9 @@ struct RestoreCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
-        if standby, try target.point() != .endOfWAL { throw ValidationError("a standby follows its primary: --standby takes no target") }
+        if standby, try target.point() != .endOfWAL {
+            throw ValidationError("a standby follows its primary: --standby takes no target")
+        }
         if slot != nil, !standby { throw ValidationError("--slot goes with --standby") }
     }
 
@@ -87,11 +89,16 @@ struct RestoreCommand: ParsableCommand {
             ["backup", "\(record.id) of \(record.node), ended \(record.endTime): \(plan.reason)"],
             ["target", Self.described(plan.target)],
             ["timeline", "\(plan.timeline)"],
-            ["WAL", "needed from \(plan.walFrom); stored without a gap to \(plan.walTo)"
-                + (plan.walTime.map { ", all that was written up to \($0)" } ?? "")],
+            [
+                "WAL",
+                "needed from \(plan.walFrom); stored without a gap to \(plan.walTo)"
+                    + (plan.walTime.map { ", all that was written up to \($0)" } ?? ""),
+            ],
             ["data", "\(ByteCount(record.dataBytes)) in \(record.files) files"],
         ]
-        for (oid, place) in destination.tablespaces.sorted(by: { $0.key < $1.key }) { rows.append(["tablespace \(oid)", place.string]) }
+        for (oid, place) in destination.tablespaces.sorted(by: { $0.key < $1.key }) {
+            rows.append(["tablespace \(oid)", place.string])
+        }
         rows += plan.remarks.map { ["note", $0] }
         return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
     }
@@ -106,7 +113,9 @@ struct RestoreCommand: ParsableCommand {
     }
 
     private func summary(_ outcome: RestoreJob.Outcome, _ destination: RestoreDestination, _ seconds: Double) -> String {
-        var lines = ["restored \(ByteCount(outcome.bytes)) in \(outcome.files) files to \(destination.directory) in \(Output.duration(seconds))"]
+        var lines = [
+            "restored \(ByteCount(outcome.bytes)) in \(outcome.files) files to \(destination.directory) in \(Output.duration(seconds))"
+        ]
         if !outcome.configuration.files.isEmpty {
             lines.append("  configuration files put back: \(outcome.configuration.files.joined(separator: ", "))")
         }
@@ -142,7 +151,9 @@ struct RestoreCommand: ParsableCommand {
 }
 
 /// The target of a recovery, as typed.
-struct TargetOptions: ParsableArguments {
+package struct TargetOptions: ParsableArguments {
+    package init() {}
+
     @Option(help: ArgumentHelp("Up to this moment, with its zone: \"2026-11-22 15:04:05+03\".", valueName: "time"))
     var targetTime: String?
     @Option(help: ArgumentHelp("Up to this WAL position: 0/3000168.", valueName: "lsn")) var targetLsn: String?
@@ -151,7 +162,8 @@ struct TargetOptions: ParsableArguments {
     @Flag(help: "As soon as the backup is consistent.") var targetImmediate = false
     @Flag(help: "End just before the target.") var targetExclusive = false
     @Option(help: ArgumentHelp("latest, current or a number.", valueName: "timeline")) var targetTimeline = "latest"
-    @Option(help: ArgumentHelp("At the target: pause, promote or shutdown.", valueName: "action")) var targetAction: RecoveryTarget.Action = .promote
+    @Option(help: ArgumentHelp("At the target: pause, promote or shutdown.", valueName: "action")) var targetAction:
+        RecoveryTarget.Action = .promote
 
     func point() throws -> RecoveryTarget.Point {
         let given = [targetTime, targetLsn, targetXid, targetName].compactMap(\.self).count + (targetImmediate ? 1 : 0)
@@ -178,14 +190,15 @@ struct TargetOptions: ParsableArguments {
         return targetImmediate ? .immediate : .endOfWAL
     }
 
-    func recoveryTarget() throws -> RecoveryTarget {
+    package func recoveryTarget() throws -> RecoveryTarget {
         let timeline: RecoveryTarget.Timeline
         switch targetTimeline {
         case "latest": timeline = .latest
         case "current": timeline = .current
         default:
             guard let id = TimelineID(targetTimeline) else {
-                throw Failure(.usage, "could not read --target-timeline \"\(targetTimeline)\": it is not latest, current or a number")
+                throw Failure(
+                    .usage, "could not read --target-timeline \"\(targetTimeline)\": it is not latest, current or a number")
             }
             timeline = .id(id)
         }
@@ -212,7 +225,7 @@ struct TargetOptions: ParsableArguments {
 extension RecoveryTarget.Action: ExpressibleByArgument {}
 
 /// The restore_command that a restored server gets: this very program, with its own configuration.
-struct RestoreCommandLine {
+package struct RestoreCommandLine {
     let configuration: FilePath
     let cluster: String
 
@@ -225,7 +238,7 @@ struct RestoreCommandLine {
     private static var program: String { Directory.linkTarget("/proc/self/exe")?.string ?? CommandLine.arguments[0] }
 
     /// Quoted for the shell; and PostgreSQL takes %% for a percent sign.
-    static func escaped(_ path: String) -> String {
+    package static func escaped(_ path: String) -> String {
         let quoted = path.map { "\"\\$`".contains($0) ? "\\\($0)" : $0 == "%" ? "%%" : String($0) }.joined()
         return "\"\(quoted)\""
     }

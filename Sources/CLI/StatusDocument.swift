@@ -4,7 +4,7 @@ import PostgresModel
 /// A cluster at a glance, as `status` prints it.
 struct StatusDocument: Encodable {
     let cluster: String
-    let timeline: TimelineID?
+    @Nullable var timeline: TimelineID?
     let nodes: [NodeStatus]
     let repository: RepositoryStatus
     let warnings: [String]
@@ -13,13 +13,13 @@ struct StatusDocument: Encodable {
         let path: String
         let receiving: Bool
         /// The node that its WAL comes from.
-        let upstream: String?
+        @Nullable var upstream: String?
         let slot: String
-        let receivedLSN: LSN?
-        let durableLSN: LSN?
-        let lagBytes: Int?
-        let recoveryWindow: RecoveryWindow?
-        let lastBackup: LastBackup?
+        @Nullable var receivedLSN: LSN?
+        @Nullable var durableLSN: LSN?
+        @Nullable var lagBytes: Int?
+        @Nullable var recoveryWindow: RecoveryWindow?
+        @Nullable var lastBackup: LastBackup?
     }
 
     struct LastBackup: Encodable {

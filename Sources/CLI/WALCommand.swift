@@ -35,7 +35,8 @@ struct WALReceiveCommand: ParsableCommand {
         let receiver = WALReceiver(
             repository: repository,
             settings: WALReceiver.Settings(
-                connection: { try choice.source(named: name).connection }, application: "pgark", slot: .permanent(file.repository.slot),
+                connection: { try choice.source(named: name).connection }, application: "pgark",
+                slot: .permanent(file.repository.slot),
                 level: file.repository.compression),
             reporter: Reporter(note: { output.note("\(Timestamp.now.shortText) \($0)") }))
         try receiver.run()
@@ -100,9 +101,9 @@ struct WALStatusDocument: Encodable {
 
     let timelines: [Timeline]
     let gaps: [Gap]
-    let receivedLSN: LSN?
-    let durableLSN: LSN?
-    let durableTime: Timestamp?
+    @Nullable var receivedLSN: LSN?
+    @Nullable var durableLSN: LSN?
+    @Nullable var durableTime: Timestamp?
     let connected: Bool
 
     init(_ archive: WALArchive) throws {

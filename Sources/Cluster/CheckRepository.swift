@@ -28,7 +28,8 @@ struct RepositoryChecks {
         guard let free = facts.free, let total = facts.total, total.rawValue > 0 else { return nil }
         let share = Double(free.rawValue) / Double(total.rawValue)
         let fact = "\(free) of \(total) free (\(Int(share * 100)) %)"
-        let hint = "Delete a backup that is not needed (pgark list; pgark delete BACKUP), or enlarge the file system: "
+        let hint =
+            "Delete a backup that is not needed (pgark list; pgark delete BACKUP), or enlarge the file system: "
             + "df -h \(facts.path)"
         if share < CheckLimits.freeFailedShare { return .failed(.freeSpace, nil, fact, hint: hint) }
         // The next full backup is about as large as the last one's data, before compression.

@@ -1,3 +1,5 @@
+package import PostgresModel
+
 /// What is checked. The words are part of the command line: they are given as arguments and stand in JSON.
 package enum CheckName: String, Sendable, CaseIterable, Encodable {
     // Each node.
@@ -40,13 +42,13 @@ package enum CheckName: String, Sendable, CaseIterable, Encodable {
 package struct CheckResult: Sendable, Encodable, Equatable {
     package enum Outcome: String, Sendable, Encodable, CaseIterable { case ok, warning, failed }
 
-    package let name: CheckName
+    package var name: CheckName
     /// Nil where it is about the cluster or the repository.
-    package let node: String?
-    package let result: Outcome
-    package let message: String
+    @Nullable package var node: String?
+    package var result: Outcome
+    package var message: String
     /// A command or SQL to paste.
-    package let hint: String?
+    @Nullable package var hint: String?
 
     static func ok(_ name: CheckName, _ node: String? = nil, _ message: String) -> CheckResult {
         CheckResult(name: name, node: node, result: .ok, message: message, hint: nil)

@@ -60,7 +60,8 @@ struct StandbyChecks {
         let facts = [bytes.map { "\($0)" }, seconds.map { "\(decimal($0, places: 1)) s" }].compactMap { $0 }
         let fact = "\(facts.joined(separator: ", ")) behind"
         let late = seconds ?? 0
-        let hint = "See what holds it up, on \(node): SELECT * FROM pg_stat_wal_receiver; "
+        let hint =
+            "See what holds it up, on \(node): SELECT * FROM pg_stat_wal_receiver; "
             + "SELECT * FROM pg_stat_activity WHERE backend_xmin IS NOT NULL;"
         if late > CheckLimits.lagFailedSeconds { return .failed(.standbyLag, node, fact, hint: hint) }
         if late > CheckLimits.lagWarningSeconds { return .warning(.standbyLag, node, fact, hint: hint) }

@@ -19,7 +19,8 @@ package struct Checks: Sendable {
             }
         }
         let standbys = view.standbys.flatMap { StandbyChecks(view: view, standby: $0).results }
-        let all = nodes + standbys + ClusterChecks(view: view).results + RepositoryChecks(view: view).results
+        let all =
+            nodes + standbys + ClusterChecks(view: view).results + RepositoryChecks(view: view).results
             + ReceiverChecks(view: view).results + BackupChecks(view: view).results
         return all.filter { names.contains($0.name) }
     }

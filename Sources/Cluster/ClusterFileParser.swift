@@ -144,7 +144,8 @@ struct ClusterFileParser {
         guard text.isConnectionString else {
             problems.add(
                 connection.position,
-                "\"\(connection.value)\" is no connection string; write \"host=HOST user=USER dbname=postgres\", or { host: HOST }")
+                "\"\(connection.value)\" is no connection string; write \"host=HOST user=USER dbname=postgres\", or { host: HOST }"
+            )
             return nil
         }
         guard let keyword = text.secretKeyword else { return connection.value }

@@ -82,7 +82,9 @@ package struct ClusterView: Sendable {
         let slot = upstream.server.slots.first { $0.name == standby.server.walReceiver?.slot }
         if let process = slot?.activeProcess,
             let sender = upstream.server.walSenders.first(where: { $0.processIdentifier == process })
-        { return sender }
+        {
+            return sender
+        }
         return upstream.server.walSenders.first { $0.application == standby.name }
     }
 

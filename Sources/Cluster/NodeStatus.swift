@@ -9,18 +9,18 @@ package struct NodeStatus: Sendable, Encodable, Equatable {
     package var role: Role
     /// running, or what pg_stat_wal_receiver says, or why the node could not be reached.
     package var state: String
-    package var version: String?
-    package var timeline: TimelineID?
+    @Nullable package var version: String?
+    @Nullable package var timeline: TimelineID?
     /// On a primary: what it wrote.
-    package var receivedLSN: LSN?
-    package var replayedLSN: LSN?
-    package var lagBytes: Int?
-    package var lagSeconds: Double?
+    @Nullable package var receivedLSN: LSN?
+    @Nullable package var replayedLSN: LSN?
+    @Nullable package var lagBytes: Int?
+    @Nullable package var lagSeconds: Double?
     /// A node's name, else an address.
-    package var upstream: String?
-    package var slot: String?
+    @Nullable package var upstream: String?
+    @Nullable package var slot: String?
     /// What the upstream gains from waiting for it: async, potential, sync or quorum.
-    package var sync: String?
+    @Nullable package var sync: String?
 }
 
 extension ClusterView {

@@ -38,10 +38,12 @@ package final class Connection {
         location = Self.location(of: connected)
         // From here on every property is set, so `deinit` runs even where this initialiser throws.
         guard PQstatus(handle) == CONNECTION_OK else { throw Self.connectionFailure(handle, location) }
-        PQsetNoticeReceiver(handle, { context, result in
-            let connection = Unmanaged<Connection>.fromOpaque(context!).takeUnretainedValue()
-            if let text = PQresultErrorField(result, Field.message) { connection.notices.append(String(cString: text)) }
-        }, Unmanaged.passUnretained(self).toOpaque())
+        PQsetNoticeReceiver(
+            handle,
+            { context, result in
+                let connection = Unmanaged<Connection>.fromOpaque(context!).takeUnretainedValue()
+                if let text = PQresultErrorField(result, Field.message) { connection.notices.append(String(cString: text)) }
+            }, Unmanaged.passUnretained(self).toOpaque())
         // Names are resolved in the catalog only: a tool's connection must not run a tenant's functions.
         if mode == .sql { _ = try query("SELECT set_config('search_path', 'pg_catalog', false)") }
     }
@@ -200,7 +202,8 @@ package final class Connection {
         guard options == nil else { return }
         let reason = error.map { String(cString: $0) } ?? "out of memory"
         throw Failure(
-            .configuration, "could not use the connection string: \(reason.split(whereSeparator: \.isNewline).joined(separator: " "))",
+            .configuration,
+            "could not use the connection string: \(reason.split(whereSeparator: \.isNewline).joined(separator: " "))",
             hint: "Write it as \"host=HOST user=USER dbname=postgres\" and keep the password in ~/.pgpass.")
     }
 }

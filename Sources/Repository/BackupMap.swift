@@ -136,7 +136,9 @@ enum MapReader {
             }
             guard let kind = scanner.bytes(1)?.first else { return false }
             if kind == BackupMap.end { return try end(&scanner) }
-            guard let path = scanner.text(), let mode = scanner.variable(), let modified = scanner.variable() else { return false }
+            guard let path = scanner.text(), let mode = scanner.variable(), let modified = scanner.variable() else {
+                return false
+            }
             let content: MapEntry.Kind
             switch kind {
             case BackupMap.directory: content = .directory
@@ -150,7 +152,9 @@ enum MapReader {
                 content = .file(size: size, checksum: checksum, extents: extents)
             default: throw Failure(.damaged, "it has an entry of the unknown kind \(kind)")
             }
-            guard let mode = UInt32(exactly: mode) else { throw Failure(.damaged, "its entry for \(path) has the impossible mode \(mode)") }
+            guard let mode = UInt32(exactly: mode) else {
+                throw Failure(.damaged, "its entry for \(path) has the impossible mode \(mode)")
+            }
             count += 1
             try body(MapEntry(path: path, mode: mode, modified: Int64(modified), kind: content))
             return true
@@ -203,7 +207,9 @@ enum MapReader {
             var extents: [Extent] = []
             extents.reserveCapacity(count)
             for _ in 0..<count {
-                guard let length = variable(), let pack = variable(), let frame = variable(), let offset = variable() else { return nil }
+                guard let length = variable(), let pack = variable(), let frame = variable(), let offset = variable() else {
+                    return nil
+                }
                 extents.append(Extent(length: length, pack: pack, frame: frame, offset: offset))
             }
             return extents

@@ -27,7 +27,7 @@ package struct BackupReader: Sendable {
     /// Every extent lies within a frame of a pack that there is, and together they are the file.
     private static func isConsistent(_ extents: [Extent], size: Int, packs: Int) -> Bool {
         let areWithin = extents.allSatisfy { extent in
-            extent.pack < packs && extent.frame < Pack.capacity && extent.offset <= Frame.capacity
+            extent.pack < packs && extent.frame <= UInt32.max && extent.offset <= Frame.capacity
                 && extent.length <= Frame.capacity - extent.offset
         }
         return areWithin && extents.reduce(0) { $0 + $1.length } == size

@@ -45,7 +45,9 @@ package final class BackupWriter {
     /// An identifier that no backup has: the time, made unique.
     package static func newIdentifier(in catalogue: Catalogue, at time: Timestamp) throws -> String {
         var time = time
-        while try Directory.exists(catalogue.directory(of: time.compactText)) { time = Timestamp(microseconds: time.microseconds + 1_000_000) }
+        while try Directory.exists(catalogue.directory(of: time.compactText)) {
+            time = Timestamp(microseconds: time.microseconds + 1_000_000)
+        }
         return time.compactText
     }
 
@@ -101,7 +103,8 @@ package final class BackupWriter {
         guard var file else { preconditionFailure("a file ends that did not begin") }
         guard file.written == file.size else {
             throw Failure(
-                .protocolViolation, "could not store \(file.entry.path): \(file.written) bytes came where \(file.size) were announced")
+                .protocolViolation,
+                "could not store \(file.entry.path): \(file.written) bytes came where \(file.size) were announced")
         }
         if !file.isBundled { submit() }
         file.entry.kind = .file(size: file.size, checksum: file.checksum.value, extents: file.extents)

@@ -74,7 +74,8 @@ package struct Catalogue: Sendable {
         let entry = try find(reference)
         guard let record = entry.record else {
             throw Failure(
-                .backupMissing, "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)", hint: "List them: pgark list")
+                .backupMissing, "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)",
+                hint: "List them: pgark list")
         }
         return (entry, record)
     }
@@ -87,7 +88,8 @@ package struct Catalogue: Sendable {
     }
 
     package func keep(_ id: String, reason: String) throws {
-        try SmallFile.write(reason + "\n", to: directory(of: id).appending(Self.keptName), permissions: Repository.filePermissions)
+        try SmallFile.write(
+            reason + "\n", to: directory(of: id).appending(Self.keptName), permissions: Repository.filePermissions)
     }
 
     package func release(_ id: String) throws {

@@ -101,7 +101,9 @@ final class PackReader {
         let count = Frame.headerSize + Int(entry.storedCount)
         guard count <= buffer.stored.count else { throw damaged(number, "it claims to have \(count) bytes") }
         let stored = UnsafeMutableRawBufferPointer(rebasing: buffer.stored[..<count])
-        guard try file.read(at: Int(entry.offset), into: stored) == count else { throw damaged(number, "the pack ends within it") }
+        guard try file.read(at: Int(entry.offset), into: stored) == count else {
+            throw damaged(number, "the pack ends within it")
+        }
         guard let header = Frame.Header(UnsafeRawBufferPointer(stored)), header.number == UInt32(number),
             header.storedCount == Int(entry.storedCount), header.contentCount == Int(entry.contentCount)
         else { throw damaged(number, "its header is damaged") }

@@ -125,7 +125,8 @@ package struct Repository: Sendable {
         } catch let failure as Failure where failure.code == .permissionDenied || failure.code == .inputOutput {
             throw Failure(
                 .repositoryUnreachable, "could not reach the repository \(root): \(failure.message)", details: failure.details,
-                hint: failure.hint ?? "Check repository.path in the cluster file, and that this user may write there: ls -ld \(root)")
+                hint: failure.hint
+                    ?? "Check repository.path in the cluster file, and that this user may write there: ls -ld \(root)")
         }
     }
 

@@ -131,7 +131,9 @@ package enum Directory {
     /// Bytes that may still be written to the file system of `path` by an ordinary user, and its whole size.
     package static func space(at path: FilePath) throws -> (free: ByteCount, total: ByteCount) {
         var status = statvfs()
-        guard path.withPlatformString({ statvfs($0, &status) }) == 0 else { throw Failure.system("look at the file system of", path) }
+        guard path.withPlatformString({ statvfs($0, &status) }) == 0 else {
+            throw Failure.system("look at the file system of", path)
+        }
         let block = Int(status.f_frsize)
         return (ByteCount(Int(status.f_bavail) * block), ByteCount(Int(status.f_blocks) * block))
     }

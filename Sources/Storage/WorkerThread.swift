@@ -32,13 +32,15 @@ private final class ThreadBody: Sendable {
 private func startThread(_ name: String, _ run: @escaping @Sendable () -> Void) {
     var thread = pthread_t()
     let body = Unmanaged.passRetained(ThreadBody(name: String(name.prefix(15)), run: run)).toOpaque()
-    let status = pthread_create(&thread, nil, { context in
-        let body = Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue()
-        pgark_block_interrupts()
-        pgark_name_thread(body.name)
-        body.run()
-        return nil
-    }, body)
+    let status = pthread_create(
+        &thread, nil,
+        { context in
+            let body = Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue()
+            pgark_block_interrupts()
+            pgark_name_thread(body.name)
+            body.run()
+            return nil
+        }, body)
     precondition(status == 0, "the system has no room for another thread")
     pthread_detach(thread)
 }

@@ -72,6 +72,13 @@ package struct Pgark: Sendable {
         return error
     }
 
+    /// Restores into a new directory of the site. The server there is not started yet.
+    package func restore(to name: String = "restored", _ arguments: [String] = []) throws -> TestServer {
+        let directory = site.directory.appending(name)
+        try succeed(["restore", "--to", directory.string, "--yes"] + arguments)
+        return try site.restored(in: directory)
+    }
+
     // MARK: In the background
 
     package func start(_ arguments: String..., log: String = "pgark.log") throws -> BackgroundProcess {

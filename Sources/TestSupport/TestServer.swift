@@ -96,7 +96,19 @@ package struct TestServer: Sendable {
         try instance.startBesideOriginal(settings: settings.map { .init($0.key, $0.value) })
     }
 
+    /// Starts what a restore left and waits until it has recovered to its target and accepts writes.
+    package func recover(settings: [String: String] = [:]) throws {
+        try startBesideOriginal(settings: settings)
+        try eventually("\(name) ends its recovery") { try value("SELECT pg_is_in_recovery()") == "f" }
+    }
+
     package func stop(_ mode: PostgresInstance.StopMode = .fast) throws { try instance.stop(mode) }
+
+    /// Ends the server and removes its data, so that a test of many restores does not fill the disk.
+    package func discard() {
+        try? stop(.immediate)
+        if !TestMachine.keepsDirectories { try? Directory.removeTree(data) }
+    }
 
     package func promote() throws {
         try instance.promote()
@@ -130,11 +142,12 @@ package struct TestServer: Sendable {
         return lsn
     }
 
-    /// Everything in a database, as pg_dump prints it, without what differs from run to run.
-    package func dump(database: String = "postgres") throws -> String {
-        try instance.run("pg_dump", ["--dbname=\(conninfo(database: database))"]).output
-            .split(separator: "\n", omittingEmptySubsequences: false)
-            .filter { !$0.hasPrefix("\\restrict") && !$0.hasPrefix("\\unrestrict") }.joined(separator: "\n")
+    /// A digest of all that pg_dump prints of a database, but for the random word in its first and last lines.
+    package func dumpDigest(database: String = "postgres") throws -> String {
+        var command = instance.command(
+            "/bin/sh", ["-c", "pg_dump --dbname=\"$0\" | grep -v '^.\\(un\\)\\?restrict ' | sha256sum", "\(conninfo(database: database))"])
+        command.environment["PATH"] = "\(instance.programs.directory):/usr/bin:/bin"
+        return try command.run().output
     }
 
     /// A value of pg_controldata, such as "Latest checkpoint location".

@@ -62,12 +62,13 @@ import Testing
         #expect(try place.facts.gaps == [.init(timeline: .first, from: LSN("0/3000000")!, to: LSN("0/5000000")!)])
     }
 
-    @Test(arguments: [
-        (1...4, 4...6, nil, nil),  // the new timeline's file repeats the begin of the segment that it left
-        (1...3, 4...6, nil, nil),
-        (1...2, 4...6, "0/3000000", "0/4000000"),
-        (1...4, 6...7, "0/4000100", "0/6000000"),
-    ] as [(ClosedRange<UInt64>, ClosedRange<UInt64>, String?, String?)])
+    @Test(
+        arguments: [
+            (1...4, 4...6, nil, nil),  // the new timeline's file repeats the begin of the segment that it left
+            (1...3, 4...6, nil, nil),
+            (1...2, 4...6, "0/3000000", "0/4000000"),
+            (1...4, 6...7, "0/4000100", "0/6000000"),
+        ] as [(ClosedRange<UInt64>, ClosedRange<UInt64>, String?, String?)])
     func aTimelineMustBeginWhereItsParentWasLeft(
         _ parent: ClosedRange<UInt64>, _ child: ClosedRange<UInt64>, _ from: String?, _ to: String?
     ) throws {
