@@ -30,20 +30,32 @@ let package = Package(
         .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ"], swiftSettings: rules),
         .target(name: "Storage", dependencies: ["PostgresModel", "CLinux", "CZstd", system], swiftSettings: rules),
         .target(name: "Repository", dependencies: ["PostgresModel", "Storage", system], swiftSettings: rules),
-        .target(name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system], swiftSettings: rules),
-        .target(name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", yams, system], swiftSettings: rules),
+        .target(
+            name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system],
+            swiftSettings: rules),
+        .target(
+            name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", yams, system],
+            swiftSettings: rules),
         .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
         .target(
             name: "CLI",
-            dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system],
+            dependencies: [
+                "PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system,
+            ],
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
-        .target(name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Lab", system], swiftSettings: rules),
+        .target(
+            name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Lab", system],
+            swiftSettings: rules),
         .testTarget(
             name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
             swiftSettings: rules),
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
             swiftSettings: rules),
+        .testTarget(
+            name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system], swiftSettings: rules),
+        .testTarget(name: "BackupTests", dependencies: ["Backup", "Repository", "PostgresModel"], swiftSettings: rules),
+        .testTarget(name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "TestSupport", system], swiftSettings: rules),
     ]
 )

@@ -40,10 +40,16 @@ final class BaseBackupStream {
         guard let spaces = try connection.nextResult(deadline)?.rows else { throw unexpected("no list of tablespaces") }
         totalBytes = spaces.compactMap { $0["size"].flatMap { Int($0) } }.reduce(0, +) * 1024
         let tablespaces = spaces.compactMap { row in
-            row["spcoid"].map { BackupRecord.Tablespace(oid: $0, location: row["spclocation"] ?? "") }
+            row["spcoid"].map { BackupRecord.Tablespace(oid: $0, location: Self.outside(row["spclocation"])) }
         }
         guard let copy = try connection.nextResult(deadline), copy.beginsCopy else { throw unexpected("no data follow") }
         return Begin(lsn: start.lsn, timeline: start.timeline, tablespaces: tablespaces)
+    }
+
+    /// From version 16 on a tablespace inside the data directory has a location too, below that directory (PostgreSQL:
+    /// src/backend/access/transam/xlog.c, do_pg_backup_start). It is no other place, so it is none.
+    private static func outside(_ location: String?) -> String {
+        location.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? ""
     }
 
     private func position(_ result: Result?) throws -> Position {

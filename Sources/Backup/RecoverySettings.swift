@@ -54,7 +54,7 @@ package struct RecoverySettings {
             values.append(("primary_conninfo", standby.primaryConnection))
             values.append(("primary_slot_name", standby.slot ?? ""))
         }
-        let target = settings.standby == nil ? plan.target.settings : []
+        let target = settings.standby == nil ? plan.recoveryTarget.settings : []
         values += Self.targets.filter { name in !target.contains { $0.name == name } }.map { ($0, "") }
         values += target.map { ($0.name, $0.value) }
         let lines = values.map { "\($0.0) = '\(Self.quoted($0.1))'" }

@@ -17,17 +17,18 @@ package struct RestoreDestination: Sendable {
     /// `mapping` is what the person said: OLD=NEW, where OLD is the tablespace's location or its oid.
     package init(directory: FilePath, mapping: [(old: String, new: FilePath)], record: BackupRecord) throws {
         self.directory = Directory.absolute(directory)
+        let outside = record.tablespaces.filter { !$0.location.isEmpty }
         var tablespaces: [String: FilePath] = [:]
-        for space in record.tablespaces where !space.location.isEmpty {
+        for space in outside {
             tablespaces[space.oid] =
                 mapping.first { $0.old == space.oid || $0.old == space.location }
                 .map { Directory.absolute($0.new) } ?? FilePath(space.location)
         }
-        for (old, _) in mapping where !record.tablespaces.contains(where: { $0.oid == old || $0.location == old }) {
-            let known = record.tablespaces.filter { !$0.location.isEmpty }.map { "\($0.oid) at \($0.location)" }
+        for (old, _) in mapping where !outside.contains(where: { $0.oid == old || $0.location == old }) {
+            let known = outside.map { "\($0.oid) at \($0.location)" }
             throw Failure(
                 .usage, "could not map tablespace \"\(old)\": backup \(record.id) does not have it",
-                details: [known.isEmpty ? "it has no tablespaces" : "it has: \(known.joined(separator: ", "))"])
+                details: [known.isEmpty ? "it has no tablespaces outside its data directory" : "it has: \(known.joined(separator: ", "))"])
         }
         self.tablespaces = tablespaces
         owner = try Self.owner(of: self.directory)

@@ -8,7 +8,12 @@ package struct RestorePlan: Sendable {
     package let record: BackupRecord
     /// Why this backup, for a person.
     package let reason: String
+    /// What was asked for.
     package let target: RecoveryTarget
+    /// Where the name or the transaction that was asked for is in the WAL.
+    package let landmark: WALLandmark?
+    /// What PostgreSQL is told: the target itself, or where that would make it fail, another that leads to the same state.
+    package let recoveryTarget: RecoveryTarget
     /// The timeline that recovery will follow to its end.
     package let timeline: TimelineID
     /// Recovery needs WAL from here …
@@ -21,8 +26,9 @@ package struct RestorePlan: Sendable {
     package let remarks: [String]
 }
 
-/// Chooses the backup for a target and proves that the WAL leads there. Pure: everything it knows is in its fields.
-package struct RestorePlanner: Sendable {
+/// Chooses the backup for a target and proves that the WAL leads there. Pure: everything it knows is in its fields, and
+/// what it asks of the WAL it asks `landmarks`.
+package struct RestorePlanner {
     /// Complete backups.
     package var records: [BackupRecord]
     /// What WAL is stored.
@@ -30,24 +36,27 @@ package struct RestorePlanner: Sendable {
     package var histories: [TimelineID: TimelineHistory]
     package var moment: WALArchive.Moment?
     package var segmentSize: WALSegmentSize
+    package var landmarks: any WALLandmarks
 
     package init(
         records: [BackupRecord], ranges: [WALArchive.Range], histories: [TimelineID: TimelineHistory],
-        moment: WALArchive.Moment?, segmentSize: WALSegmentSize
+        moment: WALArchive.Moment?, segmentSize: WALSegmentSize, landmarks: any WALLandmarks
     ) {
         self.records = records
         self.ranges = ranges
         self.histories = histories
         self.moment = moment
         self.segmentSize = segmentSize
+        self.landmarks = landmarks
     }
 
     package init(_ archive: WALArchive, records: [BackupRecord]) throws {
+        let moment = try archive.moment()  // before the ranges, so that they reach it
         var histories: [TimelineID: TimelineHistory] = [.first: TimelineHistory(of: .first)]
         for timeline in try archive.timelinesWithHistory() { histories[timeline] = try archive.history(of: timeline) }
         self.init(
-            records: records, ranges: try archive.ranges(), histories: histories, moment: try archive.moment(),
-            segmentSize: archive.segmentSize)
+            records: records, ranges: try archive.ranges(), histories: histories, moment: moment,
+            segmentSize: archive.segmentSize, landmarks: WALArchiveLandmarks(archive))
     }
 
     /// `chosen` is the backup that the person named, if any.
@@ -58,13 +67,14 @@ package struct RestorePlanner: Sendable {
         }
         let timeline = try timeline(of: target, chosen: chosen)
         let history = try history(of: timeline)
-        let (record, reason) = try choose(target, history, chosen)
-        let reach = try reach(of: record, along: history)
-        try check(target, record, history, reach)
+        let choice = try choose(target, history, chosen)
+        let reach = try reach(of: choice.record, along: history)
+        let (recoveryTarget, remark) = try resolve(target, choice.record, history, reach)
         return RestorePlan(
-            record: record, reason: reason, target: target, timeline: timeline, walTo: reach,
+            record: choice.record, reason: choice.reason, target: target, landmark: choice.landmark,
+            recoveryTarget: recoveryTarget, timeline: timeline, walTo: reach,
             walTime: moment.flatMap { $0.timeline == timeline && $0.durableLSN <= reach ? $0.time : nil },
-            remarks: remarks(target, record))
+            remarks: (remark.map { [$0] } ?? []) + remarks(target, choice.record))
     }
 
     // MARK: Timeline
@@ -93,16 +103,21 @@ package struct RestorePlanner: Sendable {
 
     // MARK: Backup
 
-    private func choose(
-        _ target: RecoveryTarget, _ history: TimelineHistory, _ chosen: BackupRecord?
-    ) throws -> (BackupRecord, String) {
+    struct Choice {
+        let record: BackupRecord
+        let reason: String
+        var landmark: WALLandmark? = nil
+    }
+
+    private func choose(_ target: RecoveryTarget, _ history: TimelineHistory, _ chosen: BackupRecord?) throws -> Choice {
+        if let query = LandmarkQuery(target.point) { return try choose(query, target, history, chosen) }
         if let chosen {
             if let obstacle = obstacle(chosen, target, history) {
                 throw Failure(
                     .noSuitableBackup, "could not restore backup \(chosen.id) to \(target): \(obstacle)",
                     hint: "Leave the backup out, and the right one is chosen: pgark restore --to DIR …")
             }
-            return (chosen, "it was named")
+            return Choice(record: chosen, reason: "it was named")
         }
         let suitable = records.filter { obstacle($0, target, history) == nil }
         guard let best = suitable.max(by: { ($0.endLSN, $0.endTime) < ($1.endLSN, $1.endTime) }) else {
@@ -111,20 +126,19 @@ package struct RestorePlanner: Sendable {
                 .noSuitableBackup, "could not find a backup for \(target)", details: reasons,
                 hint: "The recovery window is in `pgark list`.")
         }
-        return (best, reason(target, suitable.count))
+        return Choice(record: best, reason: reason(target, suitable.count))
     }
 
-    private func reason(_ target: RecoveryTarget, _ count: Int) -> String {
+    func reason(_ target: RecoveryTarget, _ count: Int) -> String {
         let among = count == 1 ? "the only one" : "the newest of \(count)"
         return switch target.point {
         case .endOfWAL, .immediate: "\(among) on this timeline"
-        case .time, .lsn: "\(among) that ended before the target"
-        case .transaction, .name: "\(among) on this timeline; if the target is older than it, name an older backup"
+        case .time, .lsn, .transaction, .name: "\(among) that ended before the target"
         }
     }
 
     /// Why a backup cannot lead to the target; nil where it can.
-    private func obstacle(_ record: BackupRecord, _ target: RecoveryTarget, _ history: TimelineHistory) -> String? {
+    func obstacle(_ record: BackupRecord, _ target: RecoveryTarget, _ history: TimelineHistory) -> String? {
         if !history.contains(record.endLSN, on: record.timeline) {
             return "timeline \(history.timeline) does not pass through its end (\(record.endLSN) of timeline \(record.timeline))"
         }
@@ -142,7 +156,7 @@ package struct RestorePlanner: Sendable {
 
     /// How far recovery gets from this backup along the history. Each timeline but the last is needed only up to the
     /// segment in which it was left: the next one begins with a copy of that segment.
-    private func reach(of record: BackupRecord, along history: TimelineHistory) throws -> LSN {
+    func reach(of record: BackupRecord, along history: TimelineHistory) throws -> LSN {
         var timeline = record.timeline
         var position = segmentSize.start(of: record.beginLSN)
         while let end = history.end(of: timeline), let end, let next = history.successor(of: timeline) {
@@ -174,32 +188,6 @@ package struct RestorePlanner: Sendable {
                 "needed from \(record.beginLSN) to \(required); stored without a gap up to \(reach) of timeline \(timeline)"
             ],
             hint: "See what is stored: pgark wal status. Another backup may be whole: pgark list")
-    }
-
-    private func check(_ target: RecoveryTarget, _ record: BackupRecord, _ history: TimelineHistory, _ reach: LSN) throws {
-        func beyond(_ what: String) -> Failure {
-            Failure(
-                .targetUnreachable, "could not restore to \(target): \(what)",
-                details: [
-                    "from backup \(record.id), the WAL of timeline \(history.timeline) reaches \(reach)"
-                        + (moment.map { ", complete up to \($0.time)" } ?? "")
-                ],
-                hint: "Choose a target within the recovery window: pgark list")
-        }
-        switch target.point {
-        case .lsn(let lsn): if lsn > reach { throw beyond("the stored WAL ends before it") }
-        case .time(let time):
-            guard let moment, moment.timeline == history.timeline else { break }
-            if reach < moment.durableLSN {
-                // A gap cuts the chain before the noted moment: only what a backup's own end proves can be relied on.
-                let proved = records.filter { $0.endLSN <= reach && history.contains($0.endLSN, on: $0.timeline) }.map(\.endTime)
-                    .max()
-                if time > (proved ?? record.endTime) { throw beyond("WAL is missing after \(reach)") }
-            } else if reach == moment.durableLSN, time > moment.time {
-                throw beyond("the stored WAL is complete only up to \(moment.time)")
-            }
-        case .endOfWAL, .transaction, .name, .immediate: break
-        }
     }
 
     private func remarks(_ target: RecoveryTarget, _ record: BackupRecord) -> [String] {

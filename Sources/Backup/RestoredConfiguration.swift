@@ -26,12 +26,18 @@ package struct RestoredConfiguration: Sendable {
             }
             let name = Self.name(file, base: base)
             let path = destination.directory.appending(name)
-            if try Directory.exists(path) { continue }  // the data directory has its own
+            if try Directory.exists(path) { try setAside(path, name) }
             try Directory.create(path.removingLastComponent(), owner: owner)
             let content = file.kind == .hba || file.kind == .ident ? text : try adapted(text, name, destination, owner)
             try SmallFile.write(content, to: path, owner: owner)
             files.append(name)
         }
+    }
+
+    /// The data directory had one too, which its server did not read: it was told to read the one that is put back.
+    private mutating func setAside(_ path: FilePath, _ name: String) throws {
+        try Directory.rename(path, to: FilePath("\(path).unused"))
+        changes.append("\(name): the one of the data directory, which the server did not read, is \(name).unused now")
     }
 
     private static func name(_ file: BackupRecord.ConfigurationFile, base: String?) -> String {

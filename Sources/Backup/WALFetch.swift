@@ -34,7 +34,7 @@ package struct WALFetch {
         case .partial(let bytes) where bytes < WALPageHeader.size:
             return try absent(segment)  // begun, and nothing of it was ever acknowledged
         case .partial:
-            guard try isNewest(segment.timeline) else { return try absent(segment) }
+            guard try isUnmistakable(segment) else { return try absent(segment) }
             let count = try deliver(segment, to: path, padded: true) { try raw(archive.partialPath(segment), $0) }
             return .deliveredPartial(bytes: count)
         case nil:
@@ -61,9 +61,28 @@ package struct WALFetch {
         return .absent
     }
 
-    private func isNewest(_ timeline: TimelineID) throws -> Bool {
-        try archive.ranges().allSatisfy { $0.timeline <= timeline }
-            && archive.timelinesWithHistory().allSatisfy { $0 <= timeline }
+    /// True where nobody takes the unfinished end of this timeline for that of another.
+    ///
+    /// PostgreSQL asks for a segment on the newest timeline of its target first, and where that has none takes an older
+    /// one's, even past the point at which that was left (src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI).
+    /// So every timeline that left this one must have its own copy of the segment in which it did.
+    private func isUnmistakable(_ segment: WALSegment) throws -> Bool {
+        let known = try archive.ranges().map(\.timeline) + archive.timelinesWithHistory()
+        return try Set(known).filter { $0 > segment.timeline }.allSatisfy { timeline in
+            guard let history = try archive.history(of: timeline) else { return false }
+            guard let end = history.end(of: segment.timeline), let end, let next = history.successor(of: segment.timeline)
+            else { return true }
+            let left = WALSegment(timeline: next, holding: end, size: archive.segmentSize)
+            return try left.number <= segment.number && isDeliverable(left)
+        }
+    }
+
+    private func isDeliverable(_ segment: WALSegment) throws -> Bool {
+        switch try archive.place(of: segment) {
+        case .archived, .complete: true
+        case .partial(let bytes): bytes >= WALPageHeader.size
+        case nil: false
+        }
     }
 
     // MARK: Delivery

@@ -50,11 +50,12 @@ struct LabTourCommand: ParsableCommand {
             let database = server.name == "restored" ? "otus" : "postgres"
             return "  \(hosts.programs.path(of: "psql")) \(Shell.quoted("\(hosts.conninfo(server, database: database))"))"
         }
-        return (["kept: look at node1, node2 and the restored server with"] + servers + [
-            "  " + hosts.home.typed("list"),
-            "and remove it with",
-            "  pgark lab down --yes\(hosts.home.option)",
-        ]).joined(separator: "\n")
+        return
+            (["kept: look at node1, node2 and the restored server with"] + servers + [
+                "  " + hosts.home.typed("list"),
+                "and remove it with",
+                "  pgark lab down --yes\(hosts.home.option)",
+            ]).joined(separator: "\n")
     }
 }
 

@@ -87,7 +87,7 @@ struct RestoreCommand: ParsableCommand {
         var rows = [
             ["restore to", destination.directory.string],
             ["backup", "\(record.id) of \(record.node), ended \(record.endTime): \(plan.reason)"],
-            ["target", Self.described(plan.target)],
+            ["target", Self.described(plan.target) + (plan.landmark.map { ", which is at \($0.start), \($0.time)" } ?? "")],
             ["timeline", "\(plan.timeline)"],
             [
                 "WAL",

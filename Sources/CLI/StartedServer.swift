@@ -8,10 +8,12 @@ enum StartedServer {
     static func start(_ directory: FilePath, owner: Owner, version: String) throws {
         let programs = try PostgresPrograms.find(major: Int(version.prefix { $0.isNumber }))
         let start = [
-            programs.path(of: "pg_ctl").string, "-D", directory.string, "-l", directory.appending("startup.log").string, "-w", "start",
+            programs.path(of: "pg_ctl").string, "-D", directory.string, "-l", directory.appending("startup.log").string, "-w",
+            "start",
         ]
         // The server refuses to run as root, and so does pg_ctl.
-        let asOwner = Owner.current.isRoot
+        let asOwner =
+            Owner.current.isRoot
             ? ["/usr/bin/setpriv", "--reuid=\(owner.user)", "--regid=\(owner.group)", "--clear-groups"] : []
         let words = asOwner + start
         try Command(FilePath(words[0]), Array(words.dropFirst())).run()

@@ -71,7 +71,7 @@ struct WALGetCommand: ParsableCommand {
             output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")
             try output.data(Document(segment: segment, partialBytes: bytes)) { "" }
         case .absent:
-            output.note("pgark: \(segment) is not in the archive")
+            output.failure(Failure(.segmentMissing, "could not get \(segment): it is not in the archive"))
             throw ExitCode(WALGetStatus.absent)
         }
     }

@@ -73,10 +73,11 @@ package final class Tour {
         return Failure(
             failure.code == .interrupted ? .interrupted : .labFailed,
             "could not finish the tour: step \(current.number), \(current.title): \(failure.message)",
-            details: failure.details + [
-                failure.hint,
-                "the lab is kept as it is; logs in \(directory): node1/log, node2/log, receiver.log, restored.log",
-            ].compactMap { $0 },
+            details: failure.details
+                + [
+                    failure.hint,
+                    "the lab is kept as it is; logs in \(directory): node1/log, node2/log, receiver.log, restored.log",
+                ].compactMap { $0 },
             hint: "Look at it: pgark lab status\(option); then: pgark lab down --yes\(option)")
     }
 

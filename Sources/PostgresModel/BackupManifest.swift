@@ -27,7 +27,8 @@ package struct BackupManifest {
             }
         }
         guard scanner.skip("}"), let size else {
-            throw Failure(.damaged, "could not read the backup manifest: unexpected line \"\(String(decoding: line, as: UTF8.self))\"")
+            let text = String(decoding: line, as: UTF8.self)
+            throw Failure(.damaged, "could not read the backup manifest: unexpected line \"\(text)\"")
         }
         let path = first == "Path" ? name : try decoded(name)
         return File(path: path, size: size, checksum: algorithm == "CRC32C" ? try checksum.map(crc) : nil)

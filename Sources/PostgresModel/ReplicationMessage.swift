@@ -72,7 +72,8 @@ package enum BaseBackupMessage: Equatable, Sendable {
         case UInt8(ascii: "n"):
             let fields = bytes.dropFirst().split(separator: 0, omittingEmptySubsequences: false)
             guard fields.count == 3, fields[2].isEmpty else { fallthrough }
-            self = .archive(name: String(decoding: fields[0], as: UTF8.self), location: String(decoding: fields[1], as: UTF8.self))
+            self = .archive(
+                name: String(decoding: fields[0], as: UTF8.self), location: String(decoding: fields[1], as: UTF8.self))
         default:
             throw Failure(
                 .protocolViolation, "could not read the base backup: unexpected message",

@@ -24,6 +24,11 @@ package struct TimelineHistory: Sendable, Equatable {
         package let timeline: TimelineID
         /// The first position that is not part of `timeline`'s share of this history.
         package let end: LSN
+
+        package init(timeline: TimelineID, end: LSN) {
+            self.timeline = timeline
+            self.end = end
+        }
     }
 
     package let timeline: TimelineID

@@ -31,7 +31,7 @@ package struct WALRecordReader: Sendable {
         case header
         case body(WALRecordHeader, left: Int)
         /// Behind XLOG_SWITCH: the rest of the segment is not used.
-        case switched
+        case switched(next: LSN)
     }
 
     private let segmentSize: WALSegmentSize
@@ -58,7 +58,7 @@ package struct WALRecordReader: Sendable {
         self.segmentSize = segmentSize
     }
 
-    /// Every landmark that begins before this position has been yielded.
+    /// Where the record begins that is being read, or the next one: what begins before has been yielded.
     package var frontier: LSN {
         switch state {
         case .body: recordStart
@@ -71,8 +71,11 @@ package struct WALRecordReader: Sendable {
     package mutating func read(_ bytes: UnsafeRawBufferPointer, _ found: (WALLandmark) throws -> Void) rethrows {
         var rest = bytes
         while !rest.isEmpty, end == nil {
-            if case .switched = state, segmentSize.offset(of: position) > 0 {
-                rest = rest.after(skipToNextSegment(rest.count))
+            if case .switched(let next) = state, position < next {
+                // Even the page headers are zeros there (src/backend/access/transam/xlog.c, CopyXLogRecordToWAL).
+                let count = min(rest.count, next - position)
+                position = position + count
+                rest = rest.after(count)
                 continue
             }
             let offset = Int(position.rawValue % UInt64(WALPage.size))
@@ -85,13 +88,6 @@ package struct WALRecordReader: Sendable {
             }
             rest = rest.after(piece.count)
         }
-    }
-
-    /// Even the page headers are zeros there (src/backend/access/transam/xlog.c, CopyXLogRecordToWAL).
-    private mutating func skipToNextSegment(_ available: Int) -> Int {
-        let count = min(available, segmentSize.bytes - segmentSize.offset(of: position))
-        position = position + count
-        return count
     }
 
     // MARK: Pages
@@ -191,6 +187,7 @@ package struct WALRecordReader: Sendable {
     }
 
     private mutating func begin(_ record: WALRecordHeader) {
+        state = .body(record, left: record.length - WALRecordHeader.size)
         guard record.follows(lastRecord, at: recordStart) else { return stop() }
         checksum = 0
         body.removeAll(keepingCapacity: true)
@@ -200,7 +197,6 @@ package struct WALRecordReader: Sendable {
             case .commitPrepared, .abortPrepared: Self.longBody
             case .segmentSwitch, .other: 0
             }
-        state = .body(record, left: record.length - WALRecordHeader.size)
     }
 
     private mutating func readBody(_ piece: UnsafeRawBufferPointer, _ record: WALRecordHeader, _ left: Int) -> Int {
@@ -215,7 +211,7 @@ package struct WALRecordReader: Sendable {
         guard record.isProved(byBody: checksum) else { return stop() }
         lastRecord = recordStart
         if record.meaning == .segmentSwitch {
-            state = .switched
+            state = .switched(next: segmentSize.start(of: recordStart) + segmentSize.bytes)
             return
         }
         let padding = aligned(record.length) - record.length

@@ -73,7 +73,7 @@ package final class FrameReader {
     /// The bytes of an extent.
     package func bytes<Value>(_ extent: Extent, _ body: (UnsafeRawBufferPointer) throws -> Value) throws -> Value {
         try content(pack: extent.pack, frame: extent.frame) { content in
-            guard extent.offset + extent.length <= content.count else {
+            guard extent.offset <= content.count, extent.length <= content.count - extent.offset else {
                 throw Failure(.damaged, "could not read frame \(extent.frame) of \(packs[extent.pack]): it is too short")
             }
             return try body(UnsafeRawBufferPointer(rebasing: content[extent.offset..<(extent.offset + extent.length)]))
@@ -82,6 +82,7 @@ package final class FrameReader {
 
     private func reader(of pack: Int) throws -> PackReader {
         if let found = open.first(where: { $0.pack == pack }) { return found.reader }
+        guard packs.indices.contains(pack) else { throw Failure(.damaged, "could not read pack \(pack): the backup has \(packs.count)") }
         let reader = try PackReader(packs[pack])
         open.insert((pack, reader), at: 0)
         if open.count > Self.mostOpen { open.removeLast() }

@@ -97,11 +97,11 @@ final class PackReader {
 
     /// The content of a frame, proved by its checksums, in `buffer`. Returns how many bytes it has.
     func read(_ number: Int, into buffer: inout FrameBuffer, decompressor: Decompressor) throws -> Int {
-        guard let entry = index[UInt32(number)] else { throw damaged(number, "the pack does not have it") }
+        guard let entry = UInt32(exactly: number).flatMap({ index[$0] }) else { throw damaged(number, "the pack does not have it") }
         let count = Frame.headerSize + Int(entry.storedCount)
         guard count <= buffer.stored.count else { throw damaged(number, "it claims to have \(count) bytes") }
         let stored = UnsafeMutableRawBufferPointer(rebasing: buffer.stored[..<count])
-        guard try file.read(at: Int(entry.offset), into: stored) == count else {
+        guard try file.read(at: Int(clamping: entry.offset), into: stored) == count else {
             throw damaged(number, "the pack ends within it")
         }
         guard let header = Frame.Header(UnsafeRawBufferPointer(stored)), header.number == UInt32(number),

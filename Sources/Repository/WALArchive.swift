@@ -119,6 +119,14 @@ package struct WALArchive: Sendable {
         package internal(set) var to: LSN
         package internal(set) var segments: Int
         package internal(set) var storedBytes: Int
+
+        package init(timeline: TimelineID, from: LSN, to: LSN, segments: Int, storedBytes: Int) {
+            self.timeline = timeline
+            self.from = from
+            self.to = to
+            self.segments = segments
+            self.storedBytes = storedBytes
+        }
     }
 
     /// What is stored, in contiguous ranges, by timeline and position. Between two of one timeline is a gap.

@@ -86,6 +86,7 @@ package struct Pgark: Sendable {
     }
 
     /// A WAL receiver that streams.
+    @discardableResult
     package func receive(node: String? = nil, log: String = "receiver.log") throws -> BackgroundProcess {
         let process = try site.start(command(["wal", "receive"] + (node.map { ["--node", $0] } ?? [])), log: log)
         try process.waitUntil(prints: "WAL stream: from")

@@ -32,6 +32,11 @@ package struct TestServer: Sendable {
         Conninfo(port: port, user: user, database: database, passfile: site.passfile)
     }
 
+    /// For programs of PostgreSQL that take no connection string.
+    package var environment: [String: String] {
+        ["PGHOST": "127.0.0.1", "PGPORT": "\(port)", "PGUSER": "postgres", "PGPASSFILE": site.passfile.string]
+    }
+
     // MARK: Making
 
     /// Small and quick: what a test writes need not outlive the machine, only the servers' processes.
@@ -59,6 +64,10 @@ package struct TestServer: Sendable {
                 "--pgdata=\(data)", "--username=postgres", "--pwfile=\(password)", "--auth=scram-sha-256", "--data-checksums",
                 "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
             ] + options)
+        if instance.places.configuration != data {
+            // As Debian has it: nothing of it stays behind.
+            for file in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"] { try Directory.remove(data.appending(file)) }
+        }
         try instance.configure(configuration(settings))
     }
 
@@ -144,8 +153,8 @@ package struct TestServer: Sendable {
 
     /// A digest of all that pg_dump prints of a database, but for the random word in its first and last lines.
     package func dumpDigest(database: String = "postgres") throws -> String {
-        var command = instance.command(
-            "/bin/sh", ["-c", "pg_dump --dbname=\"$0\" | grep -v '^.\\(un\\)\\?restrict ' | sha256sum", "\(conninfo(database: database))"])
+        let script = "pg_dump --dbname=\"$0\" | grep -v '^.\\(un\\)\\?restrict ' | sha256sum"
+        var command = Command("/bin/sh", ["-c", script, "\(conninfo(database: database))"])
         command.environment["PATH"] = "\(instance.programs.directory):/usr/bin:/bin"
         return try command.run().output
     }

@@ -13,7 +13,7 @@ package final class TestSite: Sendable {
     package let programs: PostgresPrograms
     /// The account of the servers and of pgark; nil where both run as ourselves.
     package let account: Account?
-    let passwords = TestPasswords()
+    package let passwords = TestPasswords()
 
     private struct Started {
         var servers: [TestServer] = []
@@ -89,7 +89,8 @@ package final class TestSite: Sendable {
             places: .init(data: directory, sockets: self.directory.appending("run"), log: FilePath("\(directory).log"))))
     }
 
-    private func place(_ name: String, configurationOutside: Bool = false) throws -> TestServer {
+    /// A server that is not made yet: nothing but a place and a port.
+    package func place(_ name: String, configurationOutside: Bool = false) throws -> TestServer {
         try keep(TestServer(
             name: name, site: self,
             places: .init(under: directory.appending(name), configurationOutside: configurationOutside)))

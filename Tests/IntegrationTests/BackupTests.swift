@@ -84,7 +84,8 @@ struct BackupTests {
         arguments: zip(TestMachine.majors + [18], [1, 64, 1, 64]))
     func handlesSegmentSizes(major: Int, megabytes: Int) throws {
         try TestSite.with(major) { site in
-            let node = try site.primary(initdb: ["--wal-segsize=\(megabytes)"])
+            let node = try site.primary(
+                settings: ["min_wal_size": "\(5 * megabytes)MB"], initdb: ["--wal-segsize=\(megabytes)"])
             let pgark = try site.pgark(node)
             let receiver = try pgark.receive()
             try pgark("backup")
@@ -188,6 +189,20 @@ struct BackupTests {
             for setting in ["config_file", "hba_file", "ident_file", "data_directory"] {
                 #expect(try restored.value("SHOW \(setting)").hasPrefix(restored.data.string))
             }
+        }
+    }
+
+    @Test("saves the configuration that the server reads, and not another that lies unused in its data directory")
+    func savesConfigurationInUse() throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary(settings: ["work_mem": "7MB"], configurationOutside: true)
+            try SmallFile.write("work_mem = '5MB'\n", to: node.data.appending("postgresql.conf"), owner: site.owner)
+            let pgark = try site.pgark(node)
+            try pgark("backup")
+            let restored = try pgark.restore()
+            #expect(try SmallFile.readText(restored.data.appending("postgresql.conf.unused")) == "work_mem = '5MB'\n")
+            try restored.recover()
+            #expect(try restored.value("SHOW work_mem") == "7MB")
         }
     }
 }

@@ -19,6 +19,9 @@ struct History: Sendable {
     private(set) var fourthCommit = LSN.zero
     /// When row 5 was committed, to the microsecond.
     private(set) var fifthCommit = ""
+    /// Up to where and up to when the repository has everything.
+    let lastPosition: String
+    let lastMoment: String
     static let restorePoint = "after five"
     static let rows = 6
 
@@ -50,6 +53,9 @@ struct History: Sendable {
         // The last row is in a segment that is never finished.
         try node.stop()
         try receiver.stop()
+        let status = try pgark("wal", "status")
+        lastPosition = try #require(status.durable_lsn.string)
+        lastMoment = try #require(status.durable_time.string)
     }
 }
 

@@ -11,6 +11,8 @@ struct RestoreTargetTests {
         case transaction, beforeTransaction
         case position, beforePosition
         case moment, beforeMoment
+        /// Nothing was written after these, so PostgreSQL alone would fail to find them.
+        case idleMoment, lastPosition
 
         /// What is said on the command line, and how many of the six rows must be there.
         func expectation(_ history: History) -> (arguments: [String], rows: Int) {
@@ -24,6 +26,8 @@ struct RestoreTargetTests {
             case .beforePosition: (["--target-lsn", "\(history.fourthCommit)", "--target-exclusive"], 3)
             case .moment: (["--target-time", history.fifthCommit], 5)
             case .beforeMoment: (["--target-time", history.fifthCommit, "--target-exclusive"], 4)
+            case .idleMoment: (["--target-time", history.lastMoment], History.rows)
+            case .lastPosition: (["--target-lsn", history.lastPosition], History.rows)
             }
         }
     }
@@ -87,12 +91,14 @@ struct RestoreTargetTests {
         }
     }
 
-    @Test("to an unknown restore point ends as a failed recovery and never as an open database")
-    func missesRestorePoint() throws {
-        let history = try Histories.of(18)
-        let restored = try history.pgark.restore(to: "missed", ["--target-name", "nowhere"])
-        #expect(throws: (any Error).self) { try restored.recover() }
-        #expect(restored.log.contains("recovery ended before configured recovery target was reached"))
+    @Test(
+        "is refused where its target is nowhere in the WAL", arguments: TestMachine.majors,
+        [["--target-name", "nowhere"], ["--target-xid", "123456789"]])
+    func refusesUnknownTarget(major: Int, target: [String]) throws {
+        let history = try Histories.of(major)
+        let place = history.site.directory.appending("never")
+        try history.pgark.fails(.targetUnreachable, 3, ["restore", "--to", place.string, "--yes"] + target)
+        #expect(try history.site.isAbsent(place))
     }
 
     @Test("with --dry-run says what it would do and does nothing")

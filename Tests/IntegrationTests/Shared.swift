@@ -1,4 +1,5 @@
 import Lab
+import Postgres
 import PostgresModel
 import Storage
 import SystemPackage
@@ -15,8 +16,9 @@ extension TestSite {
         return try command("/bin/sh", ["-c", script, directory.string]).run().output
     }
 
-    func shell(_ script: String, _ arguments: String...) throws -> String {
+    func shell(_ script: String, _ arguments: String..., input: String = "") throws -> String {
         var command = command("/bin/sh", ["-euc", script, "sh"] + arguments)
+        command.input = Array(input.utf8)
         command.environment["PATH"] = "\(programs.directory):/usr/bin:/bin"
         return try command.run().output
     }

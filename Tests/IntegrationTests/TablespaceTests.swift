@@ -69,6 +69,8 @@ struct TablespaceTests {
             try pgark("backup")
             try node.stop()
 
+            let place = site.directory.appending("restored")
+            try pgark.fails(.usage, 64, "restore", "--to", place.string, "--yes", "--tablespace", "\(oid)=/nowhere/at-all")
             let restored = try pgark.restore()
             let inside = restored.data.pushing(FilePath("pg_tblspc/\(oid)"))
             #expect(try Directory.status(inside)?.kind == .directory)

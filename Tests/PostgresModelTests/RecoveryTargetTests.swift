@@ -3,14 +3,16 @@ import Testing
 
 @Suite("A recovery target")
 struct RecoveryTargetTests {
+    static let inclusive = "recovery_target_inclusive=true"
+
     @Test(
         "is told to PostgreSQL in its own settings",
         arguments: [
-            (RecoveryTarget(), ["recovery_target_timeline=latest"]),
+            (RecoveryTarget(), [inclusive, "recovery_target_timeline=latest", "recovery_target_action=promote"]),
             (
                 RecoveryTarget(point: .time(Timestamp(seconds: 1_795_359_845)), timeline: .current, action: .pause),
                 [
-                    "recovery_target_time=2026-11-22 15:04:05.000000+00", "recovery_target_timeline=current",
+                    "recovery_target_time=2026-11-22 15:04:05.000000+00", inclusive, "recovery_target_timeline=current",
                     "recovery_target_action=pause",
                 ]
             ),
@@ -23,15 +25,15 @@ struct RecoveryTargetTests {
             ),
             (
                 RecoveryTarget(point: .transaction("747"), action: .shutdown),
-                ["recovery_target_xid=747", "recovery_target_timeline=latest", "recovery_target_action=shutdown"]
+                ["recovery_target_xid=747", inclusive, "recovery_target_timeline=latest", "recovery_target_action=shutdown"]
             ),
             (
                 RecoveryTarget(point: .name("before it's late")),
-                ["recovery_target_name=before it's late", "recovery_target_timeline=latest", "recovery_target_action=promote"]
+                ["recovery_target_name=before it's late", inclusive, "recovery_target_timeline=latest", "recovery_target_action=promote"]
             ),
             (
                 RecoveryTarget(point: .immediate),
-                ["recovery_target=immediate", "recovery_target_timeline=latest", "recovery_target_action=promote"]
+                ["recovery_target=immediate", inclusive, "recovery_target_timeline=latest", "recovery_target_action=promote"]
             ),
         ])
     func settings(target: RecoveryTarget, expected: [String]) {

@@ -26,16 +26,21 @@ struct RelationFileTests {
         #expect(RelationFile.firstBlock(ofPath: "base/5/1259.3", blocksPerFile: 16) == 48)
     }
 
-    /// Two pages of pg_statistic_ext's neighbours that initdb 15 wrote with checksums: what is not listed is zero.
-    static let realPages: [(block: UInt32, bytes: [UInt8])] = [
-        (
-            0,
-            page([
-                0x00: "0000000020ed4501d6c800004800f01ff01f04200000000062310500040000000100000000000000010000000000000000000000000000000000"
-                    + "00000000f0bf0100000000000000",
-                0x1FFC - 4: "0000000008000000".prefix(0).description,
-            ])
-        )
+    /// Two pages of an index that initdb 15 wrote with checksums; what is not listed is zero.
+    static let realPages: [[UInt8]] = [
+        page([
+            0x0004: "20ed4501d6c800004800f01ff01f0420",
+            0x0018: "623105000400000001",
+            0x0028: "01",
+            0x003E: "f0bf01",
+            0x1FFC: "08",
+        ]),
+        page([
+            0x0004: "60ed4501322c00001c00e01ff01f0420",
+            0x0018: "e09f20",
+            0x1FE4: "01001000f734",
+            0x1FFC: "03",
+        ]),
     ]
 
     static func page(_ parts: [Int: String]) -> [UInt8] {
@@ -45,5 +50,56 @@ struct RelationFileTests {
             page.replaceSubrange(offset..<(offset + bytes.count), with: bytes)
         }
         return page
+    }
+
+    static func check(_ page: [UInt8], block: UInt32, begin: String = "FFFFFFFF/0") -> RelationFile.PageState {
+        page.raw { RelationFile.check($0, block: block, backupBegin: LSN(begin)!) }
+    }
+
+    @Test("that a server wrote has valid pages", arguments: [0, 1])
+    func real(block: Int) {
+        #expect(Self.check(Self.realPages[block], block: UInt32(block)) == .valid)
+    }
+
+    /// The values were computed by another implementation of pg_checksum_page, which agrees with what initdb wrote.
+    @Test(
+        "has the checksum that PostgreSQL computes for each block number",
+        arguments: [(0, 0xCF27), (1, 0xCF28), (131_071, 0xDED7), (131_072, 0xCF25), (4_294_967_294, 0x30D9)] as [(UInt32, UInt16)])
+    func knownAnswers(block: UInt32, checksum: UInt16) {
+        var page = (0..<8192).map { i in UInt8(truncatingIfNeeded: (i * i * 7 + i * 31 + 13) >> 3) }
+        page.replaceSubrange(0..<8, with: [UInt8].littleEndian(UInt32(0)) + .littleEndian(UInt32(0x100_0000)))
+        page.replaceSubrange(14..<16, with: [UInt8].littleEndian(UInt16(8000)))
+        page.replaceSubrange(8..<10, with: [UInt8].littleEndian(checksum))
+        #expect(Self.check(page, block: block) == .valid)
+        #expect(Self.check(page, block: block ^ 1) == .bad)
+    }
+
+    @Test("has a bad page where any byte of it is another", arguments: [0, 1], Seed.some(3))
+    func damaged(block: Int, seed: Seed) {
+        var random = seed.generator
+        for place in Array(0..<8) + Array(8..<10) + (0..<500).map({ _ in Int.random(in: 16..<8192, using: &random) }) {
+            var page = Self.realPages[block]
+            page[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+            #expect(Self.check(page, block: UInt32(block)) == .bad, "byte \(place)")
+        }
+    }
+
+    @Test("has a bad page where a page lies in another block's place")
+    func misplaced() {
+        #expect(Self.check(Self.realPages[0], block: 1) == .bad)
+    }
+
+    @Test("has new pages, which have no checksum")
+    func new() {
+        #expect(Self.check([UInt8](repeating: 0, count: 8192), block: 7) == .new)
+    }
+
+    @Test(
+        "has pages that changed since the backup began, whose checksum proves nothing",
+        arguments: [("0/145ED1F", RelationFile.PageState.valid), ("0/145ED20", .valid), ("0/145ED21", .bad), ("1/0", .bad)])
+    func changed(begin: String, state: RelationFile.PageState) {
+        var page = Self.realPages[0]
+        page[5000] ^= 1
+        #expect(Self.check(page, block: 0, begin: begin) == state)
     }
 }

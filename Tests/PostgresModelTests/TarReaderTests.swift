@@ -137,10 +137,11 @@ struct TarReaderTests {
     @Test("gives each file's path, mode and time, the prefix of a long path included")
     func fields() throws {
         let bytes = TarWriter.header("5/1259", mode: TarWriter.octal(0o100640, 8), prefix: "base")
-        #expect(
-            try Self.list(bytes).items.map(\.entry) == [
-                .init(path: "base/5/1259", kind: .file, size: 0, mode: 0o640, modified: 1_795_359_845)
-            ])
+        let entry = try #require(try Self.list(bytes).items.first?.entry)
+        #expect(entry.path == "base/5/1259")
+        #expect(entry.kind == .file && entry.size == 0)
+        #expect(entry.mode == 0o640)
+        #expect(entry.modified == 1_795_359_845)
     }
 
     @Test("may end with blocks of zeros or without them", arguments: 0...3)
@@ -207,7 +208,7 @@ struct TarReaderTests {
     func flipped(seed: Seed) {
         var random = seed.generator
         let header = TarWriter.header("base/5/1259", size: TarWriter.octal(8192, 12))
-        for place in header.indices {
+        for place in header.indices where place != 155 {  // what follows the checksum's zero byte says nothing
             var damaged = header
             damaged[place] = damaged[place] &+ UInt8.random(in: 1...255, using: &random)
             #expect(throws: Failure.self, "byte \(place)") { try Self.list(damaged) }

@@ -16,7 +16,7 @@ struct WALSegmentTests {
             (64 << 20, "0/FFFFFFFF", "00000001000000000000003F"), (1 << 30, "0/FFFFFFFF", "000000010000000000000003"),
             (16 << 20, "1/0", "000000010000000100000000"), (16 << 20, "0/FFFFFFFF", "0000000100000000000000FF"),
             (1 << 20, "A/FFFFFFFF", "000000010000000A00000FFF"), (1 << 30, "ABCDEF01/40000000", "00000001ABCDEF0100000001"),
-        ])
+        ] as [(Int, String, String)])
     func names(bytes: Int, position: String, name: String) {
         let size = WALSegmentSize(bytes: bytes)!
         let segment = WALSegment(timeline: .first, holding: LSN(position)!, size: size)

@@ -1,0 +1,77 @@
+import PostgresModel
+import Repository
+
+/// What PostgreSQL is told, so that it lands where was asked.
+///
+/// It refuses to end a recovery before it met a record at or behind the target ("recovery ended before configured recovery
+/// target was reached"). On an idle server there is none: then the last record of the WAL is the target. It leads to the
+/// same state, and unlike the end of WAL it stays where it is when more WAL arrives, and it keeps the action.
+extension RestorePlanner {
+    func resolve(
+        _ target: RecoveryTarget, _ record: BackupRecord, _ history: TimelineHistory, _ reach: LSN
+    ) throws -> (RecoveryTarget, remark: String?) {
+        let stretch = WALStretch(history: history, from: record.endLSN, to: reach, reach: reach)
+        switch target.point {
+        case .lsn(let lsn): return try resolve(lsn, target, record, stretch)
+        case .time(let time): return try resolve(time, target, record, stretch)
+        case .endOfWAL, .transaction, .name, .immediate: return (target, nil)
+        }
+    }
+
+    /// PostgreSQL stops before the first transaction that ended later, or with an exclusive target just then
+    /// (src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore).
+    private func resolve(
+        _ time: Timestamp, _ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch
+    ) throws -> (RecoveryTarget, remark: String?) {
+        switch try landmarks.ending(after: time, orAt: !target.isInclusive, in: stretch) {
+        case .found: return (target, nil)
+        case .none(let last):
+            let proved = provedTime(record, stretch)
+            guard time <= proved else {
+                throw beyond(target, record, stretch, "no transaction of the stored WAL ended later, and it is known to be complete only up to \(proved)")
+            }
+            let when = target.isInclusive ? "after" : "at or after"
+            return (
+                toLastRecord(last, target),
+                "no transaction was committed \(when) \(time); recovery runs to the end of WAL (\(stretch.to)), which is the same state"
+            )
+        }
+    }
+
+    /// PostgreSQL stops at the first record that begins at the target or behind it.
+    private func resolve(
+        _ lsn: LSN, _ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch
+    ) throws -> (RecoveryTarget, remark: String?) {
+        guard lsn <= stretch.reach else { throw beyond(target, record, stretch, "the stored WAL ends before it") }
+        guard let last = try landmarks.lastRecord(in: stretch), last < lsn else { return (target, nil) }
+        return (
+            toLastRecord(last, target),
+            "no record begins at or after \(lsn); recovery runs to the end of WAL (\(stretch.to)), which is the same state"
+        )
+    }
+
+    private func toLastRecord(_ last: LSN?, _ target: RecoveryTarget) -> RecoveryTarget {
+        var resolved = target
+        resolved.isInclusive = true
+        resolved.point = last.map { .lsn($0) } ?? .endOfWAL
+        return resolved
+    }
+
+    /// The newest moment up to which everything that was committed is known to be in the WAL that can be reached: noted by
+    /// the receiver, or proved by the end of a backup.
+    private func provedTime(_ record: BackupRecord, _ stretch: WALStretch) -> Timestamp {
+        func isReached(_ lsn: LSN, _ timeline: TimelineID) -> Bool {
+            lsn <= stretch.reach && stretch.history.contains(lsn, on: timeline)
+        }
+        var times = records.filter { isReached($0.endLSN, $0.timeline) }.map(\.endTime)
+        if let moment, isReached(moment.durableLSN, moment.timeline) { times.append(moment.time) }
+        return times.reduce(record.endTime, max)
+    }
+
+    private func beyond(_ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch, _ what: String) -> Failure {
+        Failure(
+            .targetUnreachable, "could not restore to \(target): \(what)",
+            details: ["from backup \(record.id), the WAL of timeline \(stretch.history.timeline) reaches \(stretch.reach)"],
+            hint: "Choose a target within the recovery window: pgark list")
+    }
+}
