@@ -45,7 +45,7 @@ let package = Package(
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
         .target(
-            name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Lab", system],
+            name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Lab", system],
             swiftSettings: rules),
         .testTarget(
             name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
@@ -57,5 +57,8 @@ let package = Package(
             name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system], swiftSettings: rules),
         .testTarget(name: "BackupTests", dependencies: ["Backup", "Repository", "PostgresModel"], swiftSettings: rules),
         .testTarget(name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "TestSupport", system], swiftSettings: rules),
+        .testTarget(
+            name: "FormatTests", dependencies: ["TestSupport", "Lab", "PostgresModel", "Storage", system], exclude: ["reader.py"],
+            swiftSettings: rules),
     ]
 )

@@ -28,7 +28,10 @@ package struct RestoreDestination: Sendable {
             let known = outside.map { "\($0.oid) at \($0.location)" }
             throw Failure(
                 .usage, "could not map tablespace \"\(old)\": backup \(record.id) does not have it",
-                details: [known.isEmpty ? "it has no tablespaces outside its data directory" : "it has: \(known.joined(separator: ", "))"])
+                details: [
+                    known.isEmpty
+                        ? "it has no tablespaces outside its data directory" : "it has: \(known.joined(separator: ", "))"
+                ])
         }
         self.tablespaces = tablespaces
         owner = try Self.owner(of: self.directory)

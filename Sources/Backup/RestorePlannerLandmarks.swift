@@ -25,7 +25,8 @@ extension RestorePlanner {
                 let reason = chosen == nil ? reason(target, candidates.count { $0.endLSN <= first.start }) : "it was named"
                 return Choice(record: record, reason: reason, landmark: first)
             }
-            obstacles.append("backup \(record.id): it ended at \(record.endLSN), after \(first.start), where recovery from it would stop")
+            obstacles.append(
+                "backup \(record.id): it ended at \(record.endLSN), after \(first.start), where recovery from it would stop")
         }
         if let found = searched.newestMatch { throw noBackup(target, found, chosen, obstacles) }
         throw notFound(target, searched, history, chosen, obstacles)
@@ -46,7 +47,9 @@ extension RestorePlanner {
 
     // MARK: What is said
 
-    private func noBackup(_ target: RecoveryTarget, _ found: WALLandmark, _ chosen: BackupRecord?, _ obstacles: [String]) -> Failure {
+    private func noBackup(_ target: RecoveryTarget, _ found: WALLandmark, _ chosen: BackupRecord?, _ obstacles: [String])
+        -> Failure
+    {
         let place = "\(target) is at \(found.start), \(found.time)"
         if let chosen {
             return Failure(
@@ -98,7 +101,9 @@ private struct SearchedWAL {
     ) throws -> WALLandmark? {
         guard let searched = low else { return try search(query, from, reach, reach, history, landmarks) }
         // A backup that began later and ended earlier than one before: its own first match may be another.
-        if from > searched { return try landmarks.search(query, in: WALStretch(history: history, from: from, to: reach, reach: reach)).match }
+        if from > searched {
+            return try landmarks.search(query, in: WALStretch(history: history, from: from, to: reach, reach: reach)).match
+        }
         if let match = try search(query, from, min(searched, reach), reach, history, landmarks) { return match }
         // What is behind a gap is out of reach.
         return matches.first { $0.end <= reach }

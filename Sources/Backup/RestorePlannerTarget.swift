@@ -18,21 +18,33 @@ extension RestorePlanner {
         }
     }
 
-    /// PostgreSQL stops before the first transaction that ended later, or with an exclusive target just then
-    /// (src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore).
+    /// Told a time, PostgreSQL stops before the first transaction that ended later, or with an exclusive target just then
+    /// (src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore). By then it has replayed what that transaction did
+    /// outside of transactions: the files of a dropped database are gone, though the drop does not count
+    /// (src/backend/commands/dbcommands.c, dropdb: the files go before the commit). So it is told the position of the last
+    /// transaction that does count, and ends right behind that.
     private func resolve(
         _ time: Timestamp, _ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch
     ) throws -> (RecoveryTarget, remark: String?) {
         switch try landmarks.ending(after: time, orAt: !target.isInclusive, in: stretch) {
-        case .found: return (target, nil)
+        case .found(_, let before?):
+            return (
+                toRecord(before.start, target), "the last transaction up to then ended at \(before.time), LSN \(before.start)"
+            )
+        case .found(_, nil):
+            var resolved = target
+            resolved.point = .immediate
+            return (resolved, "no transaction ended between the backup's end and then")
         case .none(let last):
             let proved = provedTime(record, stretch)
             guard time <= proved else {
-                throw beyond(target, record, stretch, "no transaction of the stored WAL ended later, and it is known to be complete only up to \(proved)")
+                throw beyond(
+                    target, record, stretch,
+                    "no transaction of the stored WAL ended later, and it is known to be complete only up to \(proved)")
             }
             let when = target.isInclusive ? "after" : "at or after"
             return (
-                toLastRecord(last, target),
+                toRecord(last, target),
                 "no transaction was committed \(when) \(time); recovery runs to the end of WAL (\(stretch.to)), which is the same state"
             )
         }
@@ -45,12 +57,13 @@ extension RestorePlanner {
         guard lsn <= stretch.reach else { throw beyond(target, record, stretch, "the stored WAL ends before it") }
         guard let last = try landmarks.lastRecord(in: stretch), last < lsn else { return (target, nil) }
         return (
-            toLastRecord(last, target),
+            toRecord(last, target),
             "no record begins at or after \(lsn); recovery runs to the end of WAL (\(stretch.to)), which is the same state"
         )
     }
 
-    private func toLastRecord(_ last: LSN?, _ target: RecoveryTarget) -> RecoveryTarget {
+    /// The target right behind the record that begins at `last`.
+    private func toRecord(_ last: LSN?, _ target: RecoveryTarget) -> RecoveryTarget {
         var resolved = target
         resolved.isInclusive = true
         resolved.point = last.map { .lsn($0) } ?? .endOfWAL

@@ -27,7 +27,7 @@ final class SegmentArchiver: Sendable {
                     return queue.isClosed ? .some(nil) : nil
                 }) {
                     try archive.archive(segment, level: level)
-                    queue.change { $0.segments.removeFirst() }
+                    queue.change { _ = $0.segments.removeFirst() }
                 }
             } catch {
                 queue.change { $0.failure = error }

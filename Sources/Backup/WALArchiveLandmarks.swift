@@ -25,23 +25,31 @@ package struct WALArchiveLandmarks: WALLandmarks {
         return search
     }
 
-    /// From the newest segment backwards, because the answer is nearly always in the first one that has a transaction.
+    /// From the newest segment backwards, to one that is older than the moment by more than the disorder of times: what is
+    /// asked for is near the end of the WAL more often than near the backup.
     package func ending(after time: Timestamp, orAt: Bool, in stretch: WALStretch) throws -> EndingSearch {
         var lastRecord: LSN?
+        var first: WALLandmark?
+        var before: WALLandmark?
         for part in backwards(stretch) {
             var newest: Timestamp?
             var later: WALLandmark?
+            var earlier: WALLandmark?
             let last = try scan(part) { landmark in
                 guard landmark.transaction != nil else { return true }
                 newest = max(newest ?? landmark.time, landmark.time)
-                if landmark.time > time || (orAt && landmark.time == time) { later = landmark }
+                if landmark.time > time || (orAt && landmark.time == time) { later = landmark } else { earlier = landmark }
                 return later == nil
             }
-            if let later { return .found(later) }
+            if let later {
+                (first, before) = (later, earlier)
+            } else {
+                before = before ?? earlier
+            }
             lastRecord = lastRecord ?? last
             if let newest, time - newest > Self.disorderSeconds { break }
         }
-        return .none(lastRecord: lastRecord)
+        return first.map { .found($0, before: before) } ?? .none(lastRecord: lastRecord)
     }
 
     package func lastRecord(in stretch: WALStretch) throws -> LSN? {

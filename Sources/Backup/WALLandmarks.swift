@@ -6,7 +6,7 @@ package import PostgresModel
 package protocol WALLandmarks {
     /// The first landmark of the stretch that recovery would stop at.
     func search(_ query: LandmarkQuery, in stretch: WALStretch) throws -> LandmarkSearch
-    /// Whether a transaction ended later than `time` (or just then, with `orAt`).
+    /// The first transaction that ended later than `time` (or just then, with `orAt`), and the one that ended before it.
     func ending(after time: Timestamp, orAt: Bool, in stretch: WALStretch) throws -> EndingSearch
     /// Where the last record of the stretch begins.
     func lastRecord(in stretch: WALStretch) throws -> LSN?
@@ -74,7 +74,8 @@ package struct LandmarkSearch: Sendable, Equatable {
 }
 
 package enum EndingSearch: Sendable, Equatable {
-    case found(WALLandmark)
+    /// `before` is the last transaction of the stretch that ended ahead of the one found, in the order of the WAL.
+    case found(WALLandmark, before: WALLandmark?)
     /// No transaction ended later; the last record of the WAL begins at `lastRecord`.
     case none(lastRecord: LSN?)
 }

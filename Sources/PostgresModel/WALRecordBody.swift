@@ -16,7 +16,8 @@ struct WALRecordBody {
 
     /// xl_restore_point: the time, then the name in 64 bytes.
     func restorePoint() -> (name: String, time: Timestamp)? {
-        guard let data = mainData(), data.count >= 8 + 64, let time = time(at: data.lowerBound), data.lowerBound + 72 <= bytes.count
+        guard let data = mainData(), data.count >= 8 + 64, let time = time(at: data.lowerBound),
+            data.lowerBound + 72 <= bytes.count
         else { return nil }
         let name = bytes[(data.lowerBound + 8)..<(data.lowerBound + 72)].prefix { $0 != 0 }
         return (String(decoding: name, as: UTF8.self), time)

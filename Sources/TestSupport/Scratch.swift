@@ -11,3 +11,9 @@ package func withScratchDirectory<Value>(_ body: (FilePath) throws -> Value) thr
     defer { try? Directory.removeTree(path) }
     return try body(path)
 }
+
+/// Writes a file as a test wants it, replacing what is there. Not durable, and so quick enough for a loop.
+package func overwrite(_ path: FilePath, _ bytes: some Collection<UInt8>) throws {
+    let file = try File(path, .replace)
+    try Array(bytes).withUnsafeBytes { try file.write($0, at: 0) }
+}

@@ -5,6 +5,8 @@ import Lab
 package struct Seed: Sendable, CustomStringConvertible {
     package let value: UInt64
 
+    package init(value: UInt64) { self.value = value }
+
     package var description: String { "PGARK_TEST_SEED=\(value)" }
 
     /// `count` new seeds at every run, or the one that was asked for.

@@ -162,7 +162,9 @@ package struct TestServer: Sendable {
     /// A value of pg_controldata, such as "Latest checkpoint location".
     package func controlData(_ label: String) throws -> String {
         let lines = try instance.run("pg_controldata", [data.string]).output.split(separator: "\n")
-        guard let line = lines.first(where: { $0.hasPrefix(label + ":") }) else { throw TestFailure("pg_controldata: no \"\(label)\"") }
+        guard let line = lines.first(where: { $0.hasPrefix(label + ":") }) else {
+            throw TestFailure("pg_controldata: no \"\(label)\"")
+        }
         return String(line.dropFirst(label.count + 1).drop(while: \.isWhitespace))
     }
 }

@@ -61,7 +61,8 @@ package final class TestSite: Sendable {
 
     /// A new running primary with data checksums, a superuser "postgres" and the role "pgark", both with passwords.
     package func primary(
-        _ name: String = "node1", settings: [String: String] = [:], initdb options: [String] = [], configurationOutside: Bool = false
+        _ name: String = "node1", settings: [String: String] = [:], initdb options: [String] = [],
+        configurationOutside: Bool = false
     ) throws -> TestServer {
         let server = try place(name, configurationOutside: configurationOutside)
         try server.initialize(options: options, settings: settings)
@@ -71,7 +72,8 @@ package final class TestSite: Sendable {
     }
 
     /// A running hot standby on its own slot.
-    package func standby(_ name: String = "node2", of primary: TestServer, settings: [String: String] = [:]) throws -> TestServer {
+    package func standby(_ name: String = "node2", of primary: TestServer, settings: [String: String] = [:]) throws -> TestServer
+    {
         let server = try place(name)
         try primary.sql("SELECT pg_create_physical_replication_slot('\(name)')")
         try server.copy(primary, slot: name, settings: settings)
@@ -84,16 +86,18 @@ package final class TestSite: Sendable {
 
     /// What a restore left in `directory`, not started yet.
     package func restored(in directory: FilePath) throws -> TestServer {
-        try keep(TestServer(
-            name: directory.lastComponent?.string ?? "restored", site: self,
-            places: .init(data: directory, sockets: self.directory.appending("run"), log: FilePath("\(directory).log"))))
+        try keep(
+            TestServer(
+                name: directory.lastComponent?.string ?? "restored", site: self,
+                places: .init(data: directory, sockets: self.directory.appending("run"), log: FilePath("\(directory).log"))))
     }
 
     /// A server that is not made yet: nothing but a place and a port.
     package func place(_ name: String, configurationOutside: Bool = false) throws -> TestServer {
-        try keep(TestServer(
-            name: name, site: self,
-            places: .init(under: directory.appending(name), configurationOutside: configurationOutside)))
+        try keep(
+            TestServer(
+                name: name, site: self,
+                places: .init(under: directory.appending(name), configurationOutside: configurationOutside)))
     }
 
     private func keep(_ server: TestServer) -> TestServer {
@@ -110,7 +114,8 @@ package final class TestSite: Sendable {
         let file = directory.appending("\(cluster).yaml")
         let lines = nodes.map { "  \($0.name):\n    connection: \"\($0.conninfo(user: "pgark"))\"\n" }
         try SmallFile.write(
-            "cluster: \(cluster)\nnodes:\n\(lines.joined())repository:\n  path: \(repository)\n  slot: \(slot)\n", to: file, owner: owner)
+            "cluster: \(cluster)\nnodes:\n\(lines.joined())repository:\n  path: \(repository)\n  slot: \(slot)\n", to: file,
+            owner: owner)
         return Pgark(site: self, configuration: file, repository: directory.appending(repository).appending(cluster))
     }
 

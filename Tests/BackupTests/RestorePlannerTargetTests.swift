@@ -25,8 +25,9 @@ private final class ListedLandmarks: WALLandmarks {
     }
 
     func ending(after time: Timestamp, orAt: Bool, in stretch: WALStretch) -> EndingSearch {
-        let later = landmarks.first { stretch.holds($0) && $0.transaction != nil && ($0.time > time || (orAt && $0.time == time)) }
-        return later.map { .found($0) } ?? .none(lastRecord: last)
+        let endings = landmarks.filter { stretch.holds($0) && $0.transaction != nil }
+        let later = endings.first { $0.time > time || (orAt && $0.time == time) }
+        return later.map { later in .found(later, before: endings.last { $0.start < later.start }) } ?? .none(lastRecord: last)
     }
 
     func lastRecord(in stretch: WALStretch) -> LSN? { last }
@@ -42,7 +43,8 @@ struct RestorePlannerTargetTests {
 
     static func backup(_ id: String, _ begin: Int, _ end: Int, at seconds: Int) -> BackupRecord {
         BackupRecord(
-            id: id, name: nil, cluster: "shop", node: "node1", method: .full, beginTime: time(seconds - 10), endTime: time(seconds),
+            id: id, name: nil, cluster: "shop", node: "node1", method: .full, beginTime: time(seconds - 10),
+            endTime: time(seconds),
             beginLSN: lsn(begin), endLSN: lsn(end), timeline: .first, systemIdentifier: SystemIdentifier(rawValue: 7),
             serverVersion: "18.1", fromStandby: false, dataChecksums: true, walSegmentSize: size, dataBytes: 0, readBytes: 0,
             storedBytes: 0, walBytes: 0, durationSeconds: 1, files: 1, compression: "zstd", map: .init(bytes: 0, checksum: 0),
@@ -83,7 +85,9 @@ struct RestorePlannerTargetTests {
         #expect(plan.recoveryTarget == plan.target)
     }
 
-    @Test("takes the newest backup that ended before the transaction, whose number may have an epoch", arguments: ["740", "4294968036"])
+    @Test(
+        "takes the newest backup that ended before the transaction, whose number may have an epoch",
+        arguments: ["740", "4294968036"])
     func transaction(number: String) throws {
         let landmarks = ListedLandmarks([Self.commit(740, 4), Self.commit(741, 7)])
         #expect(try Self.plan(.transaction(number), landmarks).record.id == "a")
@@ -118,7 +122,9 @@ struct RestorePlannerTargetTests {
 
     @Test("is refused where the name is nowhere, and says where was searched and what is there")
     func nowhere() throws {
-        let points = (0..<15).map { WALLandmark(kind: .restorePoint("p\($0)"), time: Self.time(0), start: Self.lsn(3) + $0 * 200_000, end: Self.lsn(9)) }
+        let points = (0..<15).map {
+            WALLandmark(kind: .restorePoint("p\($0)"), time: Self.time(0), start: Self.lsn(3) + $0 * 200_000, end: Self.lsn(9))
+        }
         let failure = try #require(throws: Failure.self) { try Self.plan(.name("x"), ListedLandmarks(points)) }
         #expect(failure.code == .targetUnreachable)
         #expect(failure.details.first?.contains("from \(Self.lsn(2)) to \(Self.lsn(9))") == true)
@@ -135,11 +141,27 @@ struct RestorePlannerTargetTests {
 
     // MARK: Times
 
-    @Test("to a time is the time where a later transaction is stored, whatever the receiver noted", arguments: [nil, 150, 300])
+    @Test("to a time ends behind the last transaction up to then, whatever the receiver noted", arguments: [nil, 150, 300])
     func time(moment: Int?) throws {
-        let plan = try Self.plan(.time(Self.time(250)), ListedLandmarks([Self.commit(740, 8, at: 260)], last: Self.lsn(8)), moment: moment)
-        #expect(plan.recoveryTarget == plan.target)
-        #expect(plan.remarks.isEmpty)
+        let landmarks = ListedLandmarks([Self.commit(739, 7, at: 240), Self.commit(740, 8, at: 260)], last: Self.lsn(8))
+        let plan = try Self.plan(.time(Self.time(250)), landmarks, moment: moment)
+        #expect(plan.target.point == .time(Self.time(250)))
+        #expect(plan.recoveryTarget.point == .lsn(Self.lsn(7)))
+        #expect(plan.recoveryTarget.isInclusive)
+    }
+
+    @Test("to a time ends behind what precedes the first later transaction, though an earlier one follows it in the WAL")
+    func disorder() throws {
+        let landmarks = ListedLandmarks(
+            [Self.commit(738, 6, at: 230), Self.commit(739, 7, at: 251), Self.commit(740, 8, at: 249)], last: Self.lsn(8))
+        let plan = try Self.plan(.time(Self.time(250)), landmarks)
+        #expect(plan.recoveryTarget.point == .lsn(Self.lsn(6)))
+    }
+
+    @Test("to a time before anything was committed after the backup is the end of the backup")
+    func quiet() throws {
+        let plan = try Self.plan(.time(Self.time(250)), ListedLandmarks([Self.commit(740, 8, at: 260)], last: Self.lsn(8)))
+        #expect(plan.recoveryTarget.point == .immediate)
     }
 
     @Test("to a time on an idle server is the last record of the WAL, and says so")
@@ -147,22 +169,26 @@ struct RestorePlannerTargetTests {
         let plan = try Self.plan(.time(Self.time(290)), ListedLandmarks([Self.commit(740, 8, at: 260)], last: Self.lsn(8)))
         #expect(plan.target.point == .time(Self.time(290)))
         #expect(plan.recoveryTarget.point == .lsn(Self.lsn(8)))
-        #expect(plan.remarks.first?.hasPrefix("no transaction was committed after \(Self.time(290)); recovery runs to the end of WAL") == true)
+        #expect(
+            plan.remarks.first?.hasPrefix("no transaction was committed after \(Self.time(290)); recovery runs to the end of WAL")
+                == true)
     }
 
     @Test("to the very moment of the last commit ends before it only where it is exclusive", arguments: [true, false])
     func lastCommit(inclusive: Bool) throws {
-        let landmarks = ListedLandmarks([Self.commit(740, 8, at: 260)], last: Self.lsn(8))
+        let landmarks = ListedLandmarks([Self.commit(739, 7, at: 250), Self.commit(740, 8, at: 260)], last: Self.lsn(8))
         let plan = try Self.plan(.time(Self.time(260)), landmarks, inclusive: inclusive)
-        #expect(plan.recoveryTarget.point == (inclusive ? .lsn(Self.lsn(8)) : .time(Self.time(260))))
-        #expect(plan.recoveryTarget.isInclusive == inclusive)
+        #expect(plan.recoveryTarget.point == .lsn(Self.lsn(inclusive ? 8 : 7)))
+        #expect(plan.recoveryTarget.isInclusive)
     }
 
     @Test("is refused for a time up to which the WAL is not known to be complete")
     func unproved() throws {
         for (moment, momentAt, reach) in [(300, 9, 9), (nil, 9, 9), (300, 9, 8), (300, 8, 9)] as [(Int?, Int, Int)] {
             let failure = try #require(throws: Failure.self) {
-                try Self.plan(.time(Self.time(301)), ListedLandmarks([], last: Self.lsn(7)), reach: reach, moment: moment, momentAt: momentAt)
+                try Self.plan(
+                    .time(Self.time(301)), ListedLandmarks([], last: Self.lsn(7)), reach: reach, moment: moment,
+                    momentAt: momentAt)
             }
             #expect(failure.code == .targetUnreachable)
         }

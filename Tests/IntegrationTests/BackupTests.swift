@@ -114,7 +114,8 @@ struct BackupTests {
             let receiver = try pgark.receive()
             try node.instance.run("pgbench", ["--initialize", "--scale=2", "--quiet", "\(node.conninfo())"])
             let load = try site.start(
-                node.instance.command("pgbench", ["--client=2", "--time=120", "--rate=400", "\(node.conninfo())"]), log: "pgbench.log")
+                node.instance.command("pgbench", ["--client=2", "--time=120", "--rate=400", "\(node.conninfo())"]),
+                log: "pgbench.log")
             try eventually("pgbench writes") { try node.value("SELECT count(*) FROM public.pgbench_history") != "0" }
             let backup = try pgark("backup")
             #expect(load.status == nil, "the load ended before the backup did: \(load.output)")
@@ -176,7 +177,8 @@ struct BackupTests {
             let pgark = try site.pgark(node)
             let backup = try pgark("backup")
             let saved = Set(backup.configuration.array.compactMap(\.path.string))
-            #expect(saved == Set(["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d/memory.conf"].map { "\(etc)/\($0)" }))
+            #expect(
+                saved == Set(["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d/memory.conf"].map { "\(etc)/\($0)" }))
             #expect(backup.configuration_missing.array.isEmpty)
 
             let outcome = try pgark("restore", "--to", "\(site.directory)/restored", "--yes")

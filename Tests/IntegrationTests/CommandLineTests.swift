@@ -24,8 +24,11 @@ struct CommandLineTests {
     static let restore = "restore --yes --to /nowhere/at-all"
 
     static let cases: [Case] =
-        ["backup", "list", "show latest", "verify", "keep latest", "delete latest", restore, "wal receive", "wal status", "wal switch",
-            "status", "check"].flatMap { command in
+        [
+            "backup", "list", "show latest", "verify", "keep latest", "delete latest", restore, "wal receive", "wal status",
+            "wal switch",
+            "status", "check",
+        ].flatMap { command in
             [
                 Case("\(command) --wrong", .usage, 64),
                 Case("\(command) --config /nowhere/pgark.yaml", .configuration, 64),
@@ -37,7 +40,8 @@ struct CommandLineTests {
             Case("show nothing", .backupMissing, 6), Case("verify nothing", .backupMissing, 6),
             Case("keep nothing", .backupMissing, 6), Case("delete nothing --yes", .backupMissing, 6),
             Case("restore nothing --yes --to /nowhere/at-all", .backupMissing, 6),
-            Case("backup --node nobody", .nodeMissing, 6), Case("backup --jobs 0", .usage, 64), Case("backup --jobs x", .usage, 64),
+            Case("backup --node nobody", .nodeMissing, 6), Case("backup --jobs 0", .usage, 64),
+            Case("backup --jobs x", .usage, 64),
             Case("backup --name latest", .usage, 64), Case("backup --name a/b", .usage, 64),
             Case("wal receive --node nobody", .nodeMissing, 6), Case("wal switch --timeout soon", .usage, 64),
             Case("\(restore) --target-lsn 12", .usage, 64), Case("\(restore) --target-lsn 0/1/2", .usage, 64),

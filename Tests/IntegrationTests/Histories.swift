@@ -43,10 +43,11 @@ struct History: Sendable {
             try session.query("COMMIT")
             if row == 3 { try pgark("wal", "switch") }
             if row == 5 {
-                fifthCommit = try session.query(
-                    """
-                    SELECT to_char(pg_xact_commit_timestamp('\(xid)'::xid) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'
-                    """)[0][0] ?? ""
+                fifthCommit =
+                    try session.query(
+                        """
+                        SELECT to_char(pg_xact_commit_timestamp('\(xid)'::xid) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'
+                        """)[0][0] ?? ""
                 try session.query("SELECT pg_create_restore_point('\(Self.restorePoint)')")
             }
         }

@@ -23,7 +23,8 @@ struct ReceiverTests {
             #expect(Set(segments).count == 3)
             for segment in segments {
                 let archived = pgark.repository.pushing(FilePath("wal/\(segment.prefix(16))/\(segment).zst"))
-                _ = try site.shell("zstd --decompress --stdout \"$1\" | cmp - \"$2\"", "\(archived)", "\(node.data)/pg_wal/\(segment)")
+                _ = try site.shell(
+                    "zstd --decompress --stdout \"$1\" | cmp - \"$2\"", "\(archived)", "\(node.data)/pg_wal/\(segment)")
             }
             #expect(try node.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'pgark'") == "t")
             #expect(try pgark("wal", "status").connected.bool == true)

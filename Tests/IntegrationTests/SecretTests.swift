@@ -11,7 +11,9 @@ struct SecretTests {
     @Test("is in no argument list, output, log, record or restored file", arguments: TestMachine.majors)
     func staysSecret(major: Int) throws {
         try TestSite.with(major) { site in
-            let node = try site.primary(settings: ["log_statement": "all", "log_connections": "on", "log_replication_commands": "on"])
+            let node = try site.primary(settings: [
+                "log_statement": "all", "log_connections": "on", "log_replication_commands": "on",
+            ])
             let pgark = try site.pgark(node)
             let receiver = try pgark.receive()
             try node.createMarkers(1_000)
@@ -20,7 +22,9 @@ struct SecretTests {
             while backup.status == nil { seen += Self.commandLines() }
             #expect(seen.contains { $0.contains("pgark wal receive") }, "nothing was watched")
             var said = [receiver.output, backup.output] + seen
-            for line in [["list"], ["show", "latest"], ["wal", "status"], ["status"], ["check"], ["backup", "--node", "nobody"]] {
+            for line in [
+                ["list"], ["show", "latest"], ["wal", "status"], ["status"], ["check"], ["backup", "--node", "nobody"],
+            ] {
                 said.append(try pgark.run(line).text)
                 said.append(try pgark.run(line + ["--json"]).text)
             }

@@ -37,7 +37,9 @@ struct WALBuilder {
         let address = address ?? position
         bytes += .littleEndian(format) + .littleEndian(flags.rawValue | (isLong ? 2 : 0)) + .littleEndian(timeline)
         bytes += .littleEndian(address.rawValue) + .littleEndian(UInt32(continued)) + .littleEndian(UInt32(0))
-        if isLong { bytes += .littleEndian(UInt64(7)) + .littleEndian(UInt32(Self.size.bytes)) + .littleEndian(UInt32(Self.page)) }
+        if isLong {
+            bytes += .littleEndian(UInt64(7)) + .littleEndian(UInt32(Self.size.bytes)) + .littleEndian(UInt32(Self.page))
+        }
     }
 
     /// The end of a record whose beginning is in the segment before.
@@ -67,7 +69,8 @@ struct WALBuilder {
     /// Returns where the record begins. `cut` leaves away its end, as a crash does.
     @discardableResult
     mutating func record(
-        _ resourceManager: UInt8, _ info: UInt8, transaction: UInt32 = 0, _ body: [UInt8], previous other: LSN? = nil, cut: Int = 0
+        _ resourceManager: UInt8, _ info: UInt8, transaction: UInt32 = 0, _ body: [UInt8], previous other: LSN? = nil,
+        cut: Int = 0
     ) -> LSN {
         if bytes.count % Self.page == 0 { header() }
         let begin = position

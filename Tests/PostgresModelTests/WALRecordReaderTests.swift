@@ -32,7 +32,9 @@ struct WALRecordReaderTests {
         var wal = WALBuilder()
         let place = [UInt8](repeating: 3, count: 12), number: [UInt8] = .littleEndian(UInt32(9))
         let plain = [0, 0x20] + .littleEndian(UInt16(10)) + place + number
-        let image = [1, 0x10] + .littleEndian(UInt16(0)) + .littleEndian(UInt16(500)) + .littleEndian(UInt16(80)) + [0x03] + place + number
+        let image =
+            [1, 0x10] + .littleEndian(UInt16(0)) + .littleEndian(UInt16(500)) + .littleEndian(UInt16(80)) + [0x03] + place
+            + number
         let compressed =
             [32, 0xB0] + .littleEndian(UInt16(7)) + .littleEndian(UInt16(400)) + .littleEndian(UInt16(80)) + [0x0B]
             + .littleEndian(UInt16(200)) + number
@@ -41,7 +43,9 @@ struct WALRecordReaderTests {
         #expect(WALReading(wal).landmarks == wal.landmarks)
     }
 
-    @Test("of other records yields nothing", arguments: [(0, 0x00), (0, 0x60), (1, 0x10), (1, 0x50), (1, 0x60), (2, 0x70), (128, 0x00)])
+    @Test(
+        "of other records yields nothing",
+        arguments: [(0, 0x00), (0, 0x60), (1, 0x10), (1, 0x50), (1, 0x60), (2, 0x70), (128, 0x00)])
     func others(resourceManager: UInt8, info: UInt8) {
         var wal = WALBuilder()
         wal.record(resourceManager, info, WALBuilder.main([UInt8](repeating: 0, count: 72)))
@@ -178,7 +182,9 @@ struct WALRecordReaderTests {
             case 2: wal.filler(Int.random(in: 0...300_000, using: &random))
             case 3...8: wal.commit(transaction, number)
             case 9: wal.abort(transaction, number)
-            case 10: wal.prepared(transaction, number, isCommit: Bool.random(using: &random), items: Int.random(in: 0...50, using: &random))
+            case 10:
+                wal.prepared(
+                    transaction, number, isCommit: Bool.random(using: &random), items: Int.random(in: 0...50, using: &random))
             default: wal.filler(Int.random(in: 0...2000, using: &random))
             }
         }
@@ -236,9 +242,13 @@ struct WALRecordReaderTests {
         for _ in 0..<3000 {
             var body = random.bytes(Int.random(in: 0...120, using: &random))
             // Small numbers lead further than random ones.
-            for i in body.indices where Int.random(in: 0..<3, using: &random) > 0 { body[i] = [0, 1, 32, 252, 253, 254, 255].randomElement(using: &random)! }
+            for i in body.indices where Int.random(in: 0..<3, using: &random) > 0 {
+                body[i] = [0, 1, 32, 252, 253, 254, 255].randomElement(using: &random)!
+            }
             if Bool.random(using: &random) { body = WALBuilder.main(body, isLong: Bool.random(using: &random)) }
-            wal.record([0, 1].randomElement(using: &random)!, [0x70, 0, 0x20, 0x30, 0x40, 0xB0, 0xC0].randomElement(using: &random)!, body)
+            wal.record(
+                [0, 1].randomElement(using: &random)!, [0x70, 0, 0x20, 0x30, 0x40, 0xB0, 0xC0].randomElement(using: &random)!,
+                body)
         }
         let first = WALReading(wal).landmarks
         #expect(WALReading(wal, piece: { Int.random(in: 1...999, using: &random) }).landmarks == first)

@@ -65,8 +65,7 @@ struct MapTests {
             try piece.withUnsafeBytes { try Compressor(CompressionLevel(1)!).stream($0, .finish) { stored += $0 } }
             rest = rest.dropFirst(piece.count)
         } while !rest.isEmpty
-        let file = try File(reader.mapPath, .replace)
-        try stored.withUnsafeBytes { try file.write($0, at: 0) }
+        try overwrite(reader.mapPath, stored)
         var entries: [MapEntry] = []
         try reader.entries { entries.append($0) }
         return entries

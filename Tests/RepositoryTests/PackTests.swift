@@ -85,7 +85,7 @@ struct PackTests {
     func cutIndex() throws {
         try Self.with { example, record, path, bytes in
             for missing in 1...(Self.trailerSize + 3 * 20) {
-                try SmallFile.write(bytes.dropLast(missing), to: path)
+                try overwrite(path, bytes.dropLast(missing))
                 for frame in 0..<3 { #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "-\(missing)") }
             }
         }
@@ -98,7 +98,7 @@ struct PackTests {
             for place in (bytes.count - Self.trailerSize - 3 * 20)..<bytes.count {
                 var damaged = bytes
                 damaged[place] ^= UInt8.random(in: 1...255, using: &random)
-                try SmallFile.write(damaged, to: path)
+                try overwrite(path, damaged)
                 for frame in 0..<3 { #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "byte \(place)") }
             }
         }
@@ -112,7 +112,7 @@ struct PackTests {
             for place in offsets[0]..<offsets[1] {
                 var damaged = bytes
                 damaged[place] ^= UInt8.random(in: 1...255, using: &random)
-                try SmallFile.write(damaged, to: path)
+                try overwrite(path, damaged)
                 let failure = try #require(throws: Failure.self, "byte \(place)") { try Self.content(example, record, frame: 0) }
                 #expect(failure.code == .damaged)
                 #expect(failure.message.hasPrefix("could not read frame 0 of \(path): "))
@@ -126,7 +126,7 @@ struct PackTests {
         try Self.with { example, record, path, bytes in
             let offsets = Self.frameOffsets(bytes)
             for end in stride(from: offsets[2], to: offsets[2] + 32 + 5, by: 3) {
-                try SmallFile.write(bytes.prefix(end), to: path)
+                try overwrite(path, bytes.prefix(end))
                 #expect(try Self.content(example, record, frame: 1) == Self.contents[1].bytes)
                 #expect(throws: Failure.self) { try Self.content(example, record, frame: 2) }
             }
@@ -166,7 +166,7 @@ struct PackTests {
                 let start = Int.random(in: 0..<damaged.count, using: &random)
                 let count = min(Int.random(in: 1...60, using: &random), damaged.count - start)
                 damaged.replaceSubrange(start..<(start + count), with: random.bytes(Bool.random(using: &random) ? count : count / 2))
-                try SmallFile.write(damaged, to: path)
+                try overwrite(path, damaged)
                 for frame in 0..<3 {
                     do {
                         #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes)

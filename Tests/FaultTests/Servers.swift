@@ -1,0 +1,67 @@
+import Glibc
+import Lab
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+
+extension TestServer {
+    /// A table of random text: it compresses by a quarter, as most data do not at all or much better. The server makes it,
+    /// so it costs no more than writing it.
+    func fill(_ table: String, megabytes: Int) throws {
+        let lines = megabytes * (1 << 20) / 1501  // five rows of 1500 characters fill a page almost
+        let program = "head --bytes=\(lines * 1125) /dev/urandom | base64 --wrap=1500"
+        let connection = try connect()
+        try connection.query("BEGIN")
+        try connection.query("CREATE TABLE \(table) (filler text)")
+        try connection.query("COPY \(table) FROM PROGRAM '\(program)'", timeoutSeconds: 120)
+        try connection.query("COMMIT")
+        try connection.query("CHECKPOINT")
+    }
+
+    /// The server's processes, its first one in front.
+    var processes: [ProcessIdentity] {
+        guard let first = instance.process else { return [] }
+        return [first] + ProcessList.children(of: first.pid).compactMap { ProcessIdentity(pid: $0) }
+    }
+
+    /// The machine loses its power: all processes end at once, without a word.
+    func crash() throws {
+        let processes = processes
+        for process in processes { kill(process.pid, SIGKILL) }
+        try eventually("all processes of \(name) are gone") { processes.allSatisfy { !$0.isRunning } }
+    }
+
+    /// The machine burns down: as a crash, and the data directory is gone too.
+    func vanish() throws {
+        let memory = try sharedMemory()
+        try crash()
+        if let memory { try? Command("/usr/bin/ipcrm", ["--shmem-id", memory]).run() }
+        try Directory.removeTree(data)
+    }
+
+    /// The segment that a killed server cannot give back (postmaster.pid, line 7: key and id).
+    private func sharedMemory() throws -> String? {
+        let lines = try SmallFile.readText(data.appending("postmaster.pid"))?.split(separator: "\n", omittingEmptySubsequences: false)
+        guard let lines, lines.count > 6 else { return nil }
+        return lines[6].split(separator: " ").last.map(String.init)
+    }
+
+    /// What the receiver named "pgark" reported as flushed, as the server heard it; nil while it is not connected.
+    func reportedFlush() throws -> LSN? {
+        try sql("SELECT flush_lsn FROM pg_stat_replication WHERE application_name = 'pgark'").first?[0].flatMap { LSN($0) }
+    }
+}
+
+/// Parents and children, from /proc.
+enum ProcessList {
+    /// None where the process is gone.
+    static func children(of pid: Int32) -> [Int32] {
+        guard let file = fopen("/proc/\(pid)/task/\(pid)/children", "r") else { return [] }
+        defer { fclose(file) }
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        let count = fread(&buffer, 1, buffer.count, file)
+        return String(decoding: buffer[..<count], as: UTF8.self).split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
+    }
+}

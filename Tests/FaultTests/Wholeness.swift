@@ -1,0 +1,60 @@
+import Lab
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What must hold of a repository after whatever was done to the processes that write to it.
+extension Pgark {
+    enum Lock: String, CaseIterable { case write = "write.lock", read = "read.lock", receive = "receive.lock" }
+
+    /// Nothing but complete backups is shown, but for the leftover of the one that was killed; no lock outlived its owner;
+    /// the WAL is one piece.
+    func expectWhole(held: Set<Lock> = [], _ context: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let statuses = try self("list").backups.array.map { $0.status.string ?? "" }
+        #expect(statuses.allSatisfy { ["done", "failed"].contains($0) }, "\(context): \(statuses)", sourceLocation: sourceLocation)
+        #expect(statuses.count { $0 == "failed" } <= 1, "\(context): \(statuses)", sourceLocation: sourceLocation)
+        for lock in Lock.allCases where !held.contains(lock) {
+            let path = repository.pushing(FilePath("locks/\(lock.rawValue)"))
+            #expect(try !LockFile.isHeld(path), "\(context): \(path)", sourceLocation: sourceLocation)
+        }
+        #expect(try self("wal", "status").gaps.array.isEmpty, "\(context): gaps", sourceLocation: sourceLocation)
+    }
+
+    /// Everything that is stored is referred to by a complete backup, and everything that is referred to is undamaged.
+    func expectNoGarbage(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        var used: Set<String> = []
+        for id in try Directory.names(in: repository.appending("backups")) ?? [] {
+            let record = try SmallFile.readText(repository.pushing(FilePath("backups/\(id)/backup.json")))
+            let document = try JSON(parsing: #require(record, "backups/\(id) has no record", sourceLocation: sourceLocation))
+            used.formUnion(document.packs.array.compactMap { $0.string.map { $0 + ".pack" } })
+        }
+        #expect(try Set(Directory.names(in: repository.appending("packs")) ?? []) == used, sourceLocation: sourceLocation)
+        #expect(try temporaryFiles() == [], sourceLocation: sourceLocation)
+        let verified = try run("verify", "--deep", "--all", "--json")
+        #expect(verified.status == .exited(0), "\(verified.text)", sourceLocation: sourceLocation)
+    }
+
+    private func temporaryFiles() throws -> [String] {
+        let found = try site.command("/usr/bin/find", [repository.removingLastComponent().string, "-name", "*.tmp"]).run().output
+        return found.split(separator: "\n").map(String.init)
+    }
+
+    /// The digest of all that belongs to backups: names, sizes, modes and contents. Locks say who held them last, and WAL
+    /// only ever grows.
+    func contents() throws -> String {
+        let script = """
+            cd "$0" && find repository.json */cluster.json */backups */packs -printf '%p %y %m %s %l\\n' | sort
+            find repository.json */cluster.json */backups */packs -type f -print0 | sort -z | xargs -0r sha256sum
+            """
+        return try site.command("/bin/sh", ["-c", script, repository.removingLastComponent().string]).run().output
+    }
+
+    var walPositions: (received: LSN?, durable: LSN?) {
+        get throws {
+            let status = try self("wal", "status")
+            return (status.received_lsn.string.flatMap { LSN($0) }, status.durable_lsn.string.flatMap { LSN($0) })
+        }
+    }
+}

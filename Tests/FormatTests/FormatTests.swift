@@ -1,0 +1,157 @@
+import Lab
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+/// reader.py was written from docs/repository-format.md alone, so what it reads is what that page says.
+@Suite("The independent reader")
+struct FormatTests {
+    static let majors = [15, 18]
+
+    @Test("restores a server with its tablespace, its configuration and the last transaction", arguments: majors)
+    func restores(major: Int) throws {
+        try TestSite.with(major) { site in
+            let node = try site.primary(settings: ["work_mem": "7MB"], configurationOutside: true)
+            let pgark = try site.pgark(node)
+            let space = site.directory.appending("space")
+            try Directory.create(space, owner: site.owner)
+            try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+            let oid = try node.value("SELECT oid FROM pg_tablespace WHERE spcname = 'space'")
+            try node.sql("CREATE TABLE public.near AS SELECT n, md5(n::text) FROM generate_series(1, 50000) n")
+            try node.sql("CREATE TABLE public.far TABLESPACE space AS SELECT * FROM public.near")
+            let receiver = try pgark.receive()
+            let backup = try #require(try pgark("backup").id.string)
+            try node.sql("INSERT INTO public.near SELECT n, 'in the archive' FROM generate_series(1, 200) n")
+            try pgark("wal", "switch")
+            try node.sql("INSERT INTO public.far SELECT n, 'in a segment that was never finished' FROM generate_series(1, 30) n")
+            let dump = try node.dumpDigest()
+            try node.stop()
+            try receiver.stop()
+            let incoming = try Directory.names(in: pgark.repository.appending("incoming")) ?? []
+            #expect(incoming.contains { $0.hasSuffix(".partial") })
+
+            let reader = try Reader(site)
+            #expect(try reader.succeed("list").hasPrefix(backup))
+            try reader.succeed("verify", backup)
+            let place = site.directory.appending("restored")
+            let elsewhere = site.directory.appending("elsewhere")
+            try reader.succeed("restore", backup, place.string, "--tablespace", "\(oid)=\(elsewhere)")
+
+            let restored = try site.restored(in: place)
+            try restored.recover()
+            #expect(try restored.value("SELECT count(*) FROM public.near") == "50200")
+            #expect(try restored.value("SELECT count(*) FROM public.far") == "50030")
+            #expect(try restored.dumpDigest() == dump)
+            #expect(try restored.value("SELECT pg_tablespace_location(\(oid))") == elsewhere.string)
+            #expect(try restored.value("SHOW work_mem") == "7MB")
+            for setting in ["config_file", "hba_file", "ident_file", "data_directory"] {
+                #expect(try restored.value("SHOW \(setting)").hasPrefix(place.string))
+            }
+        }
+    }
+
+    @Test("names the frame whose payload has one changed byte, and restores nothing silently")
+    func namesDamagedFrame() throws {
+        try withBackup { site, backup, pack in
+            // The first frame's header ends at byte 48, so this is in its payload.
+            try damage(pack, at: 100)
+            let reader = try Reader(site)
+            for arguments in [["verify", backup], ["restore", backup, site.directory.appending("restored").string]] {
+                let errors = try reader.fail(arguments)
+                #expect(errors.contains("pack \(pack.stem ?? ""): frame 0: its payload is damaged"))
+                #expect(errors.contains("cannot be had without frame 0 of pack 0"))
+            }
+        }
+    }
+
+    @Test("names the frame whose header has one changed byte")
+    func namesDamagedHeader() throws {
+        try withBackup { site, backup, pack in
+            try damage(pack, at: 16 + 9)
+            let errors = try Reader(site).fail(["verify", backup])
+            #expect(errors.contains("pack \(pack.stem ?? ""): frame 0: its header is damaged"))
+        }
+    }
+
+    @Test("does without the index where that is damaged, and says so")
+    func doesWithoutIndex() throws {
+        try withBackup { site, backup, pack in
+            let size = try #require(try Directory.status(pack)?.size)
+            try damage(pack, at: size - 30)
+            let reader = try Reader(site)
+            #expect(try reader.fail(["verify", backup]).contains("its index is damaged"))
+            let restored = site.directory.appending("restored")
+            try reader.succeed("restore", backup, restored.string)
+            let server = try site.restored(in: restored)
+            try server.recover()
+            #expect(try server.value("SELECT count(*) FROM public.marker") == "20000")
+        }
+    }
+
+    @Test("notices a changed byte of the map")
+    func noticesDamagedMap() throws {
+        try withBackup { site, backup, pack in
+            let map = pack.removingLastComponent().removingLastComponent().pushing(FilePath("backups/\(backup)/map.zst"))
+            try damage(map, at: 50)
+            #expect(try Reader(site).fail(["verify", backup]).contains("map.zst: its CRC is"))
+        }
+    }
+
+    /// Makes a backup of a server with a table of 20000 rows, and gives its identifier and its pack.
+    private func withBackup(_ body: (TestSite, String, FilePath) throws -> Void) throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary()
+            try node.sql("CREATE TABLE public.marker AS SELECT generate_series(1, 20000) AS n")
+            let pgark = try site.pgark(node)
+            let backup = try #require(try pgark("backup").id.string)
+            try node.stop()
+            let packs = pgark.repository.appending("packs")
+            let name = try #require(try Directory.names(in: packs)?.first)
+            try body(site, backup, packs.appending(name))
+        }
+    }
+
+    private func damage(_ file: FilePath, at offset: Int) throws {
+        let file = try File(file, .update)
+        try [~file.bytes(at: offset, count: 1)[0]].withUnsafeBytes { try file.write($0, at: offset) }
+    }
+}
+
+/// reader.py, run as the account of the servers is.
+private struct Reader {
+    let site: TestSite
+    /// A copy, for the account may have no way to the sources.
+    private let script: FilePath
+
+    init(_ site: TestSite) throws {
+        self.site = site
+        script = site.directory.appending("reader.py")
+        let source = FilePath(#filePath).removingLastComponent().appending("reader.py")
+        try SmallFile.write(#require(try SmallFile.readText(source)), to: script, owner: site.owner)
+    }
+
+    private func run(_ arguments: [String]) throws -> Command.Outcome {
+        let repository = site.directory.appending("repository").string
+        let words = [script.string, arguments[0], repository, "test"] + arguments.dropFirst()
+        var command = site.command("/usr/bin/env", ["python3"] + words)
+        // Not a Python in the home of whoever runs the tests, which the account may not enter.
+        command.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        return try command.outcome()
+    }
+
+    @discardableResult
+    func succeed(_ arguments: String...) throws -> String {
+        let outcome = try run(arguments)
+        guard outcome.succeeded else { throw TestFailure("reader.py \(arguments): \(outcome.status)\n\(outcome.errors)") }
+        return outcome.output
+    }
+
+    /// What it says of the damage.
+    func fail(_ arguments: [String]) throws -> String {
+        let outcome = try run(arguments)
+        guard outcome.status == .exited(1) else { throw TestFailure("reader.py \(arguments): \(outcome.status)") }
+        return outcome.errors
+    }
+}
