@@ -44,6 +44,7 @@ package struct BackupJob {
 
     package func run() throws -> BackupRecord {
         let begin = Timestamp.now
+        let beginTime = try serverClock()
         let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
         let server = try facts(of: connection)
         try repository.prepare(for: server.system)
@@ -65,6 +66,12 @@ package struct BackupJob {
             do {
                 let content = try stream.receive(into: writer, manifest: catalogue.manifestPath(id))
                 let summary = try writer.finish()
+                let endTime = try serverClock()
+                guard content.end.timeline == started.timeline else {
+                    throw Failure(
+                        .unsupported, "could not complete the backup: the standby followed a switch to timeline "
+                            + "\(content.end.timeline) while it was taken", hint: "Take it again: pgark backup")
+                }
                 try ManifestComparison(BackupReader.map(catalogue, id), manifest: catalogue.manifestPath(id)).run()
                 let configuration = try ConfigurationFiles(settings.connection, application: Self.application)
                     .save(to: directory.appending("config"))
@@ -72,7 +79,7 @@ package struct BackupJob {
                 try wal.wait(from: started.lsn, to: content.end.lsn, on: content.end.timeline)
                 let record = BackupRecord(
                     id: id, name: settings.name, cluster: repository.cluster, node: settings.node, method: .full,
-                    beginTime: begin, endTime: content.endTime, beginLSN: started.lsn, endLSN: content.end.lsn,
+                    beginTime: beginTime, endTime: endTime, beginLSN: started.lsn, endLSN: content.end.lsn,
                     timeline: content.end.timeline, systemIdentifier: server.system.systemIdentifier,
                     serverVersion: server.version.description, fromStandby: server.isStandby,
                     dataChecksums: server.dataChecksums, walSegmentSize: server.system.walSegmentSize,
@@ -125,6 +132,16 @@ package struct BackupJob {
     private func collectLeftovers(_ catalogue: Catalogue) throws {
         let freed = try catalogue.collectGarbage()
         if freed.rawValue > 0 { reporter.note("removed \(freed) that an interrupted backup or deletion had left") }
+    }
+
+    /// Times of a backup are compared with recovery targets, so they are the server's, not ours.
+    private func serverClock() throws -> Timestamp {
+        let sql = try Connection(settings.connection, application: Self.application)
+        let text = try sql.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").first?[0]
+        guard let microseconds = text.flatMap({ Int64($0) }) else {
+            throw Failure(.protocolViolation, "could not read the clock of the server at \(sql.location)")
+        }
+        return Timestamp(microseconds: microseconds)
     }
 
     // MARK: After

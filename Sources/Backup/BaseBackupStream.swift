@@ -20,7 +20,7 @@ final class BaseBackupStream {
 
     struct Position { let lsn: LSN, timeline: TimelineID }
     struct Begin { let lsn: LSN, timeline: TimelineID, tablespaces: [BackupRecord.Tablespace] }
-    struct Outcome { let end: Position, endTime: Timestamp, readBytes: Int }
+    struct Outcome { let end: Position, readBytes: Int }
 
     /// A checkpoint may take long on a busy server; more than this is not a checkpoint any more.
     private static let longestCheckpoint = 3600.0
@@ -109,9 +109,8 @@ final class BaseBackupStream {
         guard isManifest, manifestSize > 0 else { throw unexpected("no manifest") }
         try manifest.synchronize()
         let end = try position(try connection.nextResult(Deadline(seconds: Self.longestCheckpoint)))
-        let endTime = Timestamp.now
         while try connection.nextResult(Deadline(seconds: 60)) != nil {}
-        return Outcome(end: end, endTime: endTime, readBytes: readBytes)
+        return Outcome(end: end, readBytes: readBytes)
     }
 }
 

@@ -42,7 +42,8 @@ package struct RecoverySettings {
     }
 
     package static func withoutDecided(_ text: String) -> String {
-        text.split(separator: "\n", omittingEmptySubsequences: true).map { line in
+        // By bytes, as the server reads it: a Character may be more than the line's end or the quote in it.
+        text.utf8.split(separator: UInt8(ascii: "\n")).map { Substring($0) }.map { line in
             let name = RestoredConfiguration.Setting(line)?.name
             return name.map(decided.contains) == true ? "# \(line)  # taken out by pgark restore\n" : "\(line)\n"
         }.joined()
@@ -63,6 +64,6 @@ package struct RecoverySettings {
 
     /// As postgresql.conf wants a string between single quotes (documentation: 20.1.2).
     package static func quoted(_ value: String) -> String {
-        value.map { $0 == "'" ? "''" : $0 == "\\" ? "\\\\" : String($0) }.joined()
+        value.unicodeScalars.map { $0 == "'" ? "''" : $0 == "\\" ? "\\\\" : String($0) }.joined()
     }
 }

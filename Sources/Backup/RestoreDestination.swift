@@ -75,7 +75,7 @@ package struct RestoreDestination: Sendable {
                 .serverRunning, "could not restore to \(place): a server runs there (process \(pid))",
                 hint: "Restore to another directory, or stop that server first: pg_ctl -D \(place) stop")
         }
-        if names.contains(Self.marker) { return }
+        if try isUnfinished(place) { return }
         if let system = try ControlFile.system(in: place), system != record.systemIdentifier {
             throw Failure(
                 .foreignSystem, "could not restore to \(place): it holds another database system",
@@ -114,25 +114,48 @@ package struct RestoreDestination: Sendable {
 
     // MARK: Preparation
 
-    /// Makes every place an empty directory that says whose it is.
-    func prepare(_ record: BackupRecord, permissions: UInt32) throws {
+    /// True where a restore to this very data directory was cut short: nothing there was ever complete, so it may be begun
+    /// anew. A control file says that the data directory is complete, whatever else is there.
+    private func isUnfinished(_ place: FilePath) throws -> Bool {
+        guard try Directory.exists(directory.appending(Self.marker)),
+            try !Directory.exists(directory.appending(ControlFile.name)),
+            let text = try SmallFile.readText(place.appending(Self.marker))
+        else { return false }
+        return text == markerText
+    }
+
+    private var markerText: String { "pgark is restoring to \(directory)\n" }
+
+    /// Makes every place an empty directory that says whose it is. The lock is to be held until `finish`: another restore to
+    /// the same place would take our unfinished files for leftovers.
+    func prepare(permissions: UInt32) throws -> LockFile {
+        let unfinished = try places.filter { try isUnfinished($0) }
         for place in places {
             try Directory.create(place, permissions: permissions, owner: owner)
-            let marker = place.appending(Self.marker)
-            let isOurs = try Directory.exists(marker)
-            if !isOurs {
-                guard try Directory.names(in: place)?.isEmpty == true else {
-                    throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
-                }
-                try SmallFile.write("pgark is restoring backup \(record.id) here\n", to: marker, owner: owner)
+            guard try unfinished.contains(place) || Directory.names(in: place)?.isEmpty == true else {
+                throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
             }
+        }
+        // Kept open under its name, so that the lock is on the file that another restore would look at.
+        let marker = directory.appending(Self.marker)
+        if try !Directory.exists(marker) { try SmallFile.write(markerText, to: marker, owner: ownerIfRoot) }
+        guard let lock = try LockFile.take(marker, exclusive: true, content: markerText) else {
+            throw Failure(
+                .locked, "could not restore to \(directory): another restore is writing there", details: ["lock file \(marker)"],
+                hint: "Wait for it to end, or choose another directory.")
+        }
+        for place in places {
             for name in try Directory.names(in: place) ?? [] where name != Self.marker {
                 try Directory.removeTree(place.appending(name))
             }
+            if place != directory { try SmallFile.write(markerText, to: place.appending(Self.marker), owner: ownerIfRoot) }
             try Directory.setOwner(of: place, owner)
             try Directory.setPermissions(of: place, permissions)
         }
+        return lock
     }
+
+    private var ownerIfRoot: Owner? { Owner.current.isRoot ? owner : nil }
 
     func finish() throws {
         for place in places {
@@ -151,8 +174,10 @@ package struct RestoreDestination: Sendable {
 }
 
 extension ControlFile {
+    static let name = "global/pg_control"
+
     /// The system whose data directory this is; nil where it is none.
     static func system(in directory: FilePath) throws -> SystemIdentifier? {
-        try SmallFile.read(directory.appending("global/pg_control")).flatMap { ControlFile(bytes: $0) }?.systemIdentifier
+        try SmallFile.read(directory.appending(name)).flatMap { ControlFile(bytes: $0) }?.systemIdentifier
     }
 }

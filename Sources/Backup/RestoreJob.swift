@@ -53,14 +53,13 @@ package struct RestoreJob {
         self.reporter = reporter
     }
 
-    private static let controlFile = "global/pg_control"
-
     package func run() throws -> Outcome {
         let lock = try catalogue.repository.lockForReading(to: "restore")
         defer { withExtendedLifetime(lock) {} }
         try destination.check(plan.record)
         let reader = BackupReader(catalogue: catalogue, record: plan.record)
-        try destination.prepare(plan.record, permissions: try permissions(reader))
+        let claim = try destination.prepare(permissions: try permissions(reader))
+        defer { withExtendedLifetime(claim) {} }
         let written = try writeFiles(reader)
         try copyManifest(reader)
         let configuration = try RestoredConfiguration(reader, destination)
@@ -99,7 +98,7 @@ package struct RestoreJob {
                 case .file(let size, _, let extents):
                     written.files += 1
                     written.bytes += size
-                    if entry.path == Self.controlFile {
+                    if entry.path == ControlFile.name {
                         written.control = entry
                     } else {
                         try pool.write(extents, to: path, mode: entry.mode)
@@ -140,7 +139,7 @@ package struct RestoreJob {
 
     private func writeControlFile(_ entry: MapEntry?, _ reader: BackupReader) throws {
         guard let entry, case .file(_, _, let extents) = entry.kind else {
-            throw Failure(.damaged, "could not restore backup \(plan.record.id): its map has no \(Self.controlFile)")
+            throw Failure(.damaged, "could not restore backup \(plan.record.id): its map has no \(ControlFile.name)")
         }
         let frames = try reader.frames()
         var content: [UInt8] = []

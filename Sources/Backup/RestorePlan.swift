@@ -69,7 +69,9 @@ package struct RestorePlanner {
         let history = try history(of: timeline)
         let choice = try choose(target, history, chosen)
         let reach = try reach(of: choice.record, along: history)
-        let (recoveryTarget, remark) = try resolve(target, choice.record, history, reach)
+        var (recoveryTarget, remark) = try resolve(target, choice.record, history, reach)
+        // By its number: a newer one may appear before the server asks for the newest.
+        recoveryTarget.timeline = .id(timeline)
         return RestorePlan(
             record: choice.record, reason: choice.reason, target: target, landmark: choice.landmark,
             recoveryTarget: recoveryTarget, timeline: timeline, walTo: reach,
@@ -82,14 +84,18 @@ package struct RestorePlanner {
     private func timeline(of target: RecoveryTarget, chosen: BackupRecord?) throws -> TimelineID {
         switch target.timeline {
         case .id(let id): return id
-        case .current: return try (chosen ?? newest(records)).timeline
+        case .current:
+            // The backup's own: so the newest backup that leads to the target on the timeline where it was taken.
+            if let chosen { return chosen.timeline }
+            let suitable = try records.filter { try obstacle($0, target, history(of: $0.timeline)) == nil }
+            return newest(suitable.isEmpty ? records : suitable).timeline
         case .latest:
             let known = records.map(\.timeline) + ranges.map(\.timeline) + Array(histories.keys)
             return known.max() ?? .first
         }
     }
 
-    private func newest(_ records: [BackupRecord]) throws -> BackupRecord {
+    private func newest(_ records: [BackupRecord]) -> BackupRecord {
         records.max { ($0.timeline, $0.endLSN) < ($1.timeline, $1.endLSN) }!
     }
 

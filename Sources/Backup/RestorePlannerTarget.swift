@@ -36,7 +36,10 @@ extension RestorePlanner {
             resolved.point = .immediate
             return (resolved, "no transaction ended between the backup's end and then")
         case .none(let last):
-            let proved = provedTime(record, stretch)
+            guard let proved = provedTime(stretch) else {
+                throw beyond(
+                    target, record, stretch, "no transaction of the stored WAL ended later, and no receiver noted when it was complete")
+            }
             guard time <= proved else {
                 throw beyond(
                     target, record, stretch,
@@ -70,15 +73,12 @@ extension RestorePlanner {
         return resolved
     }
 
-    /// The newest moment up to which everything that was committed is known to be in the WAL that can be reached: noted by
-    /// the receiver, or proved by the end of a backup.
-    private func provedTime(_ record: BackupRecord, _ stretch: WALStretch) -> Timestamp {
-        func isReached(_ lsn: LSN, _ timeline: TimelineID) -> Bool {
-            lsn <= stretch.reach && stretch.history.contains(lsn, on: timeline)
-        }
-        var times = records.filter { isReached($0.endLSN, $0.timeline) }.map(\.endTime)
-        if let moment, isReached(moment.durableLSN, moment.timeline) { times.append(moment.time) }
-        return times.reduce(record.endTime, max)
+    /// The moment up to which everything that was committed is known to be in the WAL that can be reached: the one that the
+    /// receiver noted. A backup's end proves no moment: its time was taken after its last position.
+    private func provedTime(_ stretch: WALStretch) -> Timestamp? {
+        guard let moment, moment.durableLSN <= stretch.reach, stretch.history.contains(moment.durableLSN, on: moment.timeline)
+        else { return nil }
+        return moment.time
     }
 
     private func beyond(_ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch, _ what: String) -> Failure {

@@ -53,7 +53,7 @@ package struct RestoredConfiguration: Sendable {
     private mutating func adapted(_ text: String, _ name: String, _ destination: RestoreDestination, _ owner: Owner?) throws
         -> String
     {
-        try text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+        try text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { Substring($0) }.map { line in
             guard let setting = Setting(line) else { return String(line) }
             if Self.places.contains(setting.name) { return change(line, name) }
             guard ["include", "include_if_exists", "include_dir"].contains(setting.name) else { return String(line) }

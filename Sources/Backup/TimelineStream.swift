@@ -13,21 +13,32 @@ struct TimelineStream {
 
     /// The server's word on its end of WAL, and when.
     private var serverEnd = LSN.zero
-    private var serverClock: Timestamp?
+    private var lastClock: Timestamp?
+    /// Everything that was committed by then is before `serverEnd`.
+    private var provableTime: Timestamp?
+    /// What was noted last.
+    private var noted: WALArchive.Moment?
+    /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
+    private let acknowledged: LSN
+    private var lastMessage = Deadline.now
     private var mustReply = false
     private var lastReply = Deadline.now
     private var lastFlush = Deadline.now
     private var lastMoment: UInt64 = 0
     private var grace: Deadline?
 
-    /// Without traffic the server hears from us this often; it gives up after wal_sender_timeout, 60 s by default.
-    private static let replyInterval: UInt64 = 10_000_000_000
+    /// Without traffic the server hears from us this often, and is asked to answer; it gives up after wal_sender_timeout,
+    /// 60 s by default.
+    private static let replyInterval: UInt64 = 5_000_000_000
+    private static let longestSilence: UInt64 = 60_000_000_000
     /// While more keeps coming, bytes are made durable this often at least.
     private static let flushInterval: UInt64 = 1_000_000_000
     /// How often the frontier's time is written down while WAL arrives, and while none does.
     private static let momentInterval: UInt64 = 1_000_000_000
 
-    init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) {
+    init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
+        noted = try archive.moment()
+        acknowledged = noted.flatMap { $0.timeline == timeline ? $0.durableLSN : nil } ?? start
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
@@ -42,26 +53,28 @@ struct TimelineStream {
             return try connection.nextTimeline()
         }
         onStreaming()
-        do {
-            while true {
-                switch try drain() {
-                case .end:
-                    try flush()
-                    try note(force: true)
-                    return try finish()
-                case .nothingYet, .message:
-                    try flush()
-                    try replyIfDue()
-                    try note(force: false)
-                }
-                if isEnding(), isCaughtUp || isOverdue() { return try end() }
-                _ = try connection.waitForInput(milliseconds: 200)
+        // An error leaves as it is: what was not flushed by then was never reported, and is received anew.
+        while true {
+            switch try drain() {
+            case .end:
+                try flush()
+                try note(force: true)
+                return try finish()
+            case .nothingYet, .message:
+                try flush()
+                try replyIfDue()
+                try note(force: false)
             }
-        } catch {
-            // What was received is worth keeping whatever happened; the error that brought us here is the one to report.
-            try? flush()
-            throw error
+            if isEnding(), isCaughtUp || isOverdue() { return try end() }
+            if try !connection.waitForInput(milliseconds: 200) { try checkSilence() }
         }
+    }
+
+    /// We ask for an answer every few seconds, so a server that says nothing for long is gone, whatever TCP believes.
+    private func checkSilence() throws {
+        guard Deadline.now - lastMessage > Self.longestSilence else { return }
+        throw Failure(
+            .serverUnreachable, "the server at \(connection.location) was silent for \(Self.longestSilence / 1_000_000_000) s")
     }
 
     /// True where everything is durable that the server had when it last spoke.
@@ -86,15 +99,24 @@ struct TimelineStream {
     }
 
     private mutating func take(_ bytes: UnsafeRawBufferPointer) throws {
+        lastMessage = Deadline.now
         switch try ReplicationMessage(bytes) {
         case .walData(let start, let end, let clock, _):
             try position.check(start: start)
             try write(UnsafeRawBufferPointer(rebasing: bytes[ReplicationMessage.headerSize...]))
-            (serverEnd, serverClock) = (end, clock)
+            hear(end, clock)
         case .keepalive(let end, let clock, let replyRequested):
-            (serverEnd, serverClock) = (end, clock)
+            hear(end, clock)
             mustReply = mustReply || replyRequested
         }
+    }
+
+    /// A message's end may be a little older than its clock: the server reads the one before the other. So an end proves
+    /// only the clock of the message before (PostgreSQL: src/backend/replication/walsender.c, XLogSendPhysical).
+    private mutating func hear(_ end: LSN, _ clock: Timestamp) {
+        provableTime = lastClock
+        lastClock = clock
+        serverEnd = max(serverEnd, end)
     }
 
     private mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -102,10 +124,24 @@ struct TimelineStream {
         while !rest.isEmpty {
             let count = position.share(of: rest.count)
             if file == nil { file = try archive.openPartial(position.segment) }
-            try file!.write(UnsafeRawBufferPointer(rebasing: rest[..<count]), at: position.offsetInSegment)
+            let piece = UnsafeRawBufferPointer(rebasing: rest[..<count])
+            if position.written < acknowledged { try requireSame(piece, file!) }
+            try file!.write(piece, at: position.offsetInSegment)
             let segment = position.segment
             if position.didWrite(count) { try complete(segment) }
             rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+    }
+
+    /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
+    /// storage snapshot was put back, or a timeline's number was given twice. Nothing is written over what we promised.
+    private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: File) throws {
+        let old = try file.bytes(at: position.offsetInSegment, count: min(bytes.count, acknowledged - position.written))
+        guard old.withUnsafeBytes({ $0.elementsEqual(bytes.prefix(old.count)) }) else {
+            throw Failure(
+                .diverged, "could not continue the WAL of this server: at \(position.written) it sent other bytes than before",
+                details: ["timeline \(position.timeline); acknowledged up to \(acknowledged)"],
+                hint: "Was the server restored or replaced? Give it its own cluster name, then take a backup: pgark backup")
         }
     }
 
@@ -126,13 +162,15 @@ struct TimelineStream {
     }
 
     private mutating func replyIfDue() throws {
-        if mustReply || Deadline.now - lastReply > Self.replyInterval { try reply() }
+        if Deadline.now - lastReply > Self.replyInterval { return try reply(asking: true) }
+        if mustReply { try reply() }
     }
 
-    private mutating func reply() throws {
+    private mutating func reply(asking: Bool = false) throws {
         // `applied` follows `flushed`: a report of less would make a switchover wait for a replay that never comes.
-        let update = StandbyStatusUpdate(
+        var update = StandbyStatusUpdate(
             written: position.written, flushed: position.flushed, applied: position.flushed, clock: .now)
+        update.replyRequested = asking
         try connection.sendCopyMessage(update.bytes)
         mustReply = false
         lastReply = Deadline.now
@@ -140,11 +178,16 @@ struct TimelineStream {
 
     /// Writes down up to which moment of the server's clock everything is durable here.
     private mutating func note(force: Bool) throws {
-        guard let clock = serverClock, isCaughtUp else { return }
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
-        try archive.note(WALArchive.Moment(timeline: position.timeline, durableLSN: position.flushed, time: clock))
+        // Behind the server, a later position proves no later time; the one noted before holds for it as well.
+        let time = isCaughtUp ? provableTime : noted.flatMap { $0.timeline == position.timeline ? $0.time : nil }
+        guard let time else { return }
+        let moment = WALArchive.Moment(
+            timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
+        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else { return }
+        try archive.note(moment)
+        noted = moment
         lastMoment = Deadline.now
-        serverClock = nil
     }
 
     /// We end: everything durable and reported first.

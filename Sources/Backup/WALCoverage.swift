@@ -45,16 +45,21 @@ final class WALCoverage {
 
     /// Returns when every byte from `begin` to before `end` is durable in the repository.
     func wait(from begin: LSN, to end: LSN, on timeline: TimelineID) throws {
-        let deadline = Deadline(seconds: Self.longestSilence)
+        var deadline = Deadline(seconds: Self.longestSilence)
         var isFirst = true
+        var reached = LSN.zero
         while try !isCovered(from: begin, to: end, on: timeline) {
             if isFirst { reporter.note("waiting for WAL up to \(end)") }
             isFirst = false
             if let failure = own?.receiver.failure() { throw failure }
             try receiveUnlessOthersDo()
+            if let now = try archive.reach(from: archive.segmentSize.start(of: begin), on: timeline), now > reached {
+                reached = now
+                deadline = Deadline(seconds: Self.longestSilence)
+            }
             try deadline.check(
                 "could not complete the backup: WAL up to \(end) did not arrive within \(Int(Self.longestSilence)) s")
-            pause(milliseconds: 20)
+            pause(milliseconds: 50)
         }
     }
 

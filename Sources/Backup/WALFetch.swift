@@ -25,18 +25,14 @@ package struct WALFetch {
             throw Failure(.usage, "could not get \"\(name)\": it is not the name of a WAL segment or a history file")
         }
         switch try archive.place(of: segment) {
-        case .archived:
-            try deliver(segment, to: path) { body in try CompressedFile.read(archive.archivedPath(segment), body) }
-            return .delivered
-        case .complete:
-            try deliver(segment, to: path) { try raw(archive.completePath(segment), $0) }
+        case .archived, .complete:
+            try deliver(segment, to: path)
             return .delivered
         case .partial(let bytes) where bytes < WALPageHeader.size:
             return try absent(segment)  // begun, and nothing of it was ever acknowledged
         case .partial:
-            guard try isUnmistakable(segment) else { return try absent(segment) }
-            let count = try deliver(segment, to: path, padded: true) { try raw(archive.partialPath(segment), $0) }
-            return .deliveredPartial(bytes: count)
+            let limit = try shareOfUnfinished(segment)
+            return .deliveredPartial(bytes: try deliver(segment, to: path, limit: limit))
         case nil:
             return try absent(segment)
         }
@@ -47,33 +43,47 @@ package struct WALFetch {
     /// A segment between stored ones of its timeline is missing, not absent: recovery must not end there unnoticed.
     private func absent(_ segment: WALSegment) throws -> Outcome {
         _ = try Repository.reaching(archive.repository.root) { try archive.repository.requireSystem() }
-        let ranges = try archive.ranges().filter { $0.timeline == segment.timeline }
+        let all = try archive.ranges()
+        let ranges = all.filter { $0.timeline == segment.timeline }
         let start = segment.start(size: archive.segmentSize)
         let begin = try archive.history(of: segment.timeline)?.begin ?? .zero
         let hasEarlier = ranges.contains { $0.from < start }
-        let hasLater = ranges.contains { $0.from > start }
+        // On its own timeline, or on one that left this one behind the segment.
+        let hasLater = try ranges.contains { $0.from > start } || leavings(of: segment.timeline).contains { leaving in
+            leaving.end > start && all.contains { $0.timeline == leaving.timeline }
+        }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",
-                details: ranges.map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
+                details: all.map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
                 hint: "Restore to a target before the gap, or from a backup taken after it: pgark wal status")
         }
         return .absent
     }
 
-    /// True where nobody takes the unfinished end of this timeline for that of another.
-    ///
-    /// PostgreSQL asks for a segment on the newest timeline of its target first, and where that has none takes an older
-    /// one's, even past the point at which that was left (src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI).
-    /// So every timeline that left this one must have its own copy of the segment in which it did.
-    private func isUnmistakable(_ segment: WALSegment) throws -> Bool {
+    /// The timelines that left this one, directly, and where.
+    private func leavings(of timeline: TimelineID) throws -> [(timeline: TimelineID, end: LSN)] {
         let known = try archive.ranges().map(\.timeline) + archive.timelinesWithHistory()
-        return try Set(known).filter { $0 > segment.timeline }.allSatisfy { timeline in
-            guard let history = try archive.history(of: timeline) else { return false }
-            guard let end = history.end(of: segment.timeline), let end, let next = history.successor(of: segment.timeline)
-            else { return true }
-            let left = WALSegment(timeline: next, holding: end, size: archive.segmentSize)
-            return try left.number <= segment.number && isDeliverable(left)
+        return try Set(known).filter { $0 > timeline }.compactMap { other in
+            guard let history = try archive.history(of: other), history.successor(of: timeline) == other,
+                let end = history.end(of: timeline), let end
+            else { return nil }
+            return (other, end)
+        }
+    }
+
+    /// How many bytes of an unfinished segment belong to the recovery that asks for it.
+    ///
+    /// PostgreSQL asks for a segment on the newest timeline of its target first, and where that has none takes an older one's
+    /// (src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI). So where a timeline that left this one within the
+    /// segment has its own copy, who asks stays on this one and gets all of it. Where it has none yet, what follows the
+    /// point at which it left must not be taken for its WAL.
+    private func shareOfUnfinished(_ segment: WALSegment) throws -> Int {
+        let start = segment.start(size: archive.segmentSize)
+        return try leavings(of: segment.timeline).reduce(archive.segmentSize.bytes) { limit, leaving in
+            let copy = WALSegment(timeline: leaving.timeline, holding: leaving.end, size: archive.segmentSize)
+            guard copy.number == segment.number, try !isDeliverable(copy) else { return limit }
+            return min(limit, leaving.end - start)
         }
     }
 
@@ -104,22 +114,22 @@ package struct WALFetch {
         return .delivered
     }
 
-    /// Copies a segment to `path` and proves that it is the right one. On failure nothing is left there.
+    /// Copies a segment to `path` and proves that it is the right one: all of it, or with a limit what there is, up to so
+    /// many bytes, padded with zeros. On failure nothing is left there.
     @discardableResult
-    private func deliver(
-        _ segment: WALSegment, to path: FilePath, padded: Bool = false,
-        from source: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
-    ) throws -> Int {
+    private func deliver(_ segment: WALSegment, to path: FilePath, limit: Int? = nil) throws -> Int {
         let file = try File(path, .replace)
         do {
-            var offset = 0
-            try source { bytes in
-                if offset == 0 { try check(bytes, segment) }
-                try file.write(bytes, at: offset)
-                offset += bytes.count
-            }
             let size = archive.segmentSize.bytes
-            guard offset == size || (padded && offset < size && offset > 0) else {
+            var offset = 0
+            try archive.read(segment) { bytes in
+                if offset == 0 { try check(bytes, segment) }
+                let piece = UnsafeRawBufferPointer(rebasing: bytes.prefix((limit ?? size) - offset))
+                guard limit != nil || piece.count == bytes.count else { throw tooLong(segment) }
+                try file.write(piece, at: offset)
+                offset += piece.count
+            }
+            guard offset == size || (limit != nil && offset > 0) else {
                 throw Failure(.damaged, "could not get \(name(segment)): it has \(offset) bytes where \(size) are due")
             }
             try file.truncate(to: size)
@@ -128,6 +138,10 @@ package struct WALFetch {
             try? Directory.remove(path)  // what is left of it has the wrong size, which PostgreSQL refuses as well
             throw error
         }
+    }
+
+    private func tooLong(_ segment: WALSegment) -> Failure {
+        Failure(.damaged, "could not get \(name(segment)): it has more than \(archive.segmentSize.bytes) bytes")
     }
 
     private func check(_ bytes: UnsafeRawBufferPointer, _ segment: WALSegment) throws {
@@ -142,17 +156,4 @@ package struct WALFetch {
     }
 
     private func name(_ segment: WALSegment) -> String { segment.name(size: archive.segmentSize) }
-
-    private func raw(_ path: FilePath, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        let file = try File(path, .read)
-        try withUnsafeTemporaryAllocation(byteCount: 256 * 1024, alignment: 16) { buffer in
-            var offset = 0
-            while true {
-                let count = try file.read(at: offset, into: buffer)
-                if count == 0 { return }
-                try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-                offset += count
-            }
-        }
-    }
 }

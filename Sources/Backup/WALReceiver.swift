@@ -41,6 +41,7 @@ package final class WALReceiver: Sendable {
     private struct Shared {
         var isStreaming = false
         var isStopping = false
+        var isEnded = false
         var failure: (any Error)?
     }
 
@@ -64,7 +65,9 @@ package final class WALReceiver: Sendable {
     package func waitUntilStreaming() throws {
         try shared.wait { shared -> Void? in
             if let failure = shared.failure { throw failure }
-            return shared.isStreaming ? () : nil
+            if shared.isStreaming { return () }
+            if shared.isEnded { throw Failure(.interrupted, "interrupted before the WAL stream began") }
+            return nil
         }
     }
 
@@ -79,6 +82,7 @@ package final class WALReceiver: Sendable {
     ///
     /// The caller holds the receive lock.
     package func run() throws {
+        defer { shared.change { $0.isEnded = true } }
         do { try runAttempts() } catch {
             shared.change { $0.failure = error }
             throw error
@@ -102,7 +106,8 @@ package final class WALReceiver: Sendable {
                     }, isEnding: { isEnding })
             } catch let failure as Failure where failure.mayPass {
                 if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
-                reporter.note("WAL stream: \(failure.message); trying again in \(decimal(pause, places: 1)) s")
+                let facts = failure.details.isEmpty ? "" : " (\(failure.details.joined(separator: "; ")))"
+                reporter.note("WAL stream: \(failure.message)\(facts); trying again in \(decimal(pause, places: 1)) s")
             }
             try waitToRetry(pause)
             pause = min(pause * 2, Self.longestPause)
@@ -121,7 +126,8 @@ extension Failure {
     /// True where the same attempt may succeed later without anybody changing anything here.
     fileprivate var mayPass: Bool {
         switch code {
-        case .serverUnreachable, .timedOut, .serverError, .slotInUse, .diskFull, .authenticationFailed: true
+        // A gap as well: the next attempt sees that the WAL is gone, says so, and goes on behind it.
+        case .serverUnreachable, .timedOut, .serverError, .slotInUse, .diskFull, .authenticationFailed, .walGap: true
         default: false
         }
     }

@@ -24,14 +24,13 @@ struct WALSession {
         let archiver = try SegmentArchiver(archive, level: settings.level)
         defer { archiver.close() }
 
+        try storeHistory(of: identity.timeline, connection, archive)
         var next: (timeline: TimelineID, start: LSN)? = try startPoint(connection, identity, archive, slot)
         while let (timeline, start) = next, !isEnding() {
-            if timeline > .first, try archive.history(of: timeline) == nil {
-                try archive.store(history: connection.timelineHistory(timeline).content, of: timeline)
-            }
+            try storeHistory(of: timeline, connection, archive)
             let aligned = archive.segmentSize.start(of: start)
             reporter.note("WAL stream: from \(connection.location), timeline \(timeline), at \(aligned), slot \(slot)")
-            var stream = TimelineStream(
+            var stream = try TimelineStream(
                 connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned)
             next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
             if let next {
@@ -40,6 +39,13 @@ struct WALSession {
         }
         try archiver.finish()
         if !isEnding() { throw Failure(.serverUnreachable, "the server at \(connection.location) ended the stream") }
+    }
+
+    /// Durable before the timeline's first segment; and where it is stored already, compared: two promotions may have
+    /// taken the same number.
+    private func storeHistory(of timeline: TimelineID, _ connection: Connection, _ archive: WALArchive) throws {
+        guard timeline > .first else { return }
+        try archive.store(history: connection.timelineHistory(timeline).content, of: timeline)
     }
 
     private func prepareArchive(_ connection: Connection, _ identity: Connection.SystemIdentity) throws -> WALArchive {
@@ -55,7 +61,13 @@ struct WALSession {
     private func prepareSlot(_ connection: Connection) throws -> SlotName {
         switch settings.slot {
         case .permanent(let name):
-            if try connection.readReplicationSlot(name) == nil, try connection.createReplicationSlot(name) {
+            let state = try connection.readReplicationSlot(name)
+            if let state, state.restartLSN == nil {
+                // max_slot_wal_keep_size took its WAL away: such a slot never streams again.
+                reporter.note("WAL stream: the replication slot \(name) lost its WAL; it is made anew")
+                try connection.dropReplicationSlot(name)
+            }
+            if state?.restartLSN == nil, try connection.createReplicationSlot(name) {
                 reporter.note("WAL stream: created the replication slot \(name) at \(connection.location)")
             }
             return name
@@ -74,15 +86,18 @@ struct WALSession {
     private func startPoint(
         _ connection: Connection, _ identity: Connection.SystemIdentity, _ archive: WALArchive, _ slot: SlotName
     ) throws -> (TimelineID, LSN) {
-        let held = try connection.readReplicationSlot(slot)?.restartLSN ?? identity.flushed
-        guard let frontier = try archive.frontier() else { return (identity.timeline, held) }
-        guard let start = try following(frontier, connection, identity, archive) else { return (identity.timeline, held) }
+        let state = try connection.readReplicationSlot(slot)
+        let held = state?.restartLSN ?? identity.flushed
+        // Shortly after a promotion the slot may still hold WAL of the timeline before.
+        let oldest = (state?.restartTimeline ?? identity.timeline, held)
+        guard let frontier = try archive.frontier() else { return oldest }
+        guard let start = try following(frontier, connection, identity, archive) else { return oldest }
         let aligned = archive.segmentSize.start(of: start.position)
         if aligned < archive.segmentSize.start(of: held), try !isAvailable(aligned, on: start.timeline, slot) {
             reporter.note(
                 "WAL stream: GAP: the server no longer has the WAL from \(start.position) to \(held); "
                     + "restores across it are impossible. Take a new backup: pgark backup")
-            return (identity.timeline, held)
+            return oldest
         }
         return (start.timeline, start.position)
     }

@@ -138,6 +138,8 @@ struct KeepCommand: ParsableCommand {
         let file = try global.clusterFile()
         let repository = Repository(root: file.repository.path, cluster: file.name)
         _ = try repository.requireSystem()
+        let lock = try repository.lockForReading(to: "keep a backup")
+        defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
         let found = try catalogue.findComplete(backup)
         if release { try catalogue.release(found.entry.id) } else { try catalogue.keep(found.entry.id, reason: "pgark keep") }
@@ -162,11 +164,7 @@ struct DeleteCommand: ParsableCommand {
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
         let entry = try catalogue.find(backup)
-        guard !entry.isKept else {
-            throw Failure(
-                .backupKept, "could not delete backup \(entry.id): it is kept",
-                hint: "Take the pin away: pgark keep \(entry.id) --release")
-        }
+        try requireNotKept(entry)
         let size = ByteCount(entry.record?.storedBytes ?? 0)
         if dryRun {
             return try output.data(Document(backup: entry.id, freedBytes: size.rawValue, dryRun: true)) {
@@ -177,10 +175,18 @@ struct DeleteCommand: ParsableCommand {
         let lock = try repository.lockForWriting(to: "delete a backup")
         let readers = try repository.lockAgainstReaders(to: "delete a backup")
         defer { withExtendedLifetime((lock, readers)) {} }
+        try requireNotKept(try catalogue.find(entry.id))  // it may have been pinned while we asked
         let freed = try catalogue.delete(entry.id)
         try output.data(Document(backup: entry.id, freedBytes: freed.rawValue, dryRun: false)) {
             "deleted backup \(entry.id), freed \(freed)"
         }
+    }
+
+    private func requireNotKept(_ entry: Catalogue.Entry) throws {
+        guard entry.isKept else { return }
+        throw Failure(
+            .backupKept, "could not delete backup \(entry.id): it is kept",
+            hint: "Take the pin away: pgark keep \(entry.id) --release")
     }
 
     private struct Document: Encodable { let backup: String, freedBytes: Int, dryRun: Bool }

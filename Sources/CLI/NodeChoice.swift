@@ -8,7 +8,7 @@ struct NodeChoice: Sendable {
 
     init(_ file: ClusterFile) { self.file = file }
 
-    /// The named node; else the primary, else the first that answers.
+    /// The named node; else the only one, else the primary.
     func source(named name: String?) throws -> ClusterFile.Node {
         if let name {
             if let node = file.nodes.first(where: { $0.name == name }) { return node }
@@ -17,21 +17,27 @@ struct NodeChoice: Sendable {
                 details: ["nodes there: \(file.nodes.map(\.name).joined(separator: ", "))"])
         }
         if file.nodes.count == 1 { return file.nodes[0] }
-        return try primary() ?? file.nodes[0]
+        if let primary = try primary() { return primary }
+        throw Failure(
+            .serverUnreachable, "could not find the primary of cluster \"\(file.name)\": every node that answers is a standby",
+            hint: "Name the node to use: --node NODE")
     }
 
-    /// The node that is not in recovery. Throws where no node answers at all.
+    /// The node that is not in recovery; of several, the one on the newest timeline. Throws where no node answers at all.
     func primary() throws -> ClusterFile.Node? {
         var failures: [Failure] = []
+        var primaries: [(node: ClusterFile.Node, timeline: UInt32)] = []
         for node in file.nodes {
             do {
                 let connection = try Connection(node.connection, application: "pgark")
-                if try connection.query("SELECT pg_is_in_recovery()").first?[0] == "f" { return node }
+                let timeline = try connection.query(
+                    "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END")
+                if let digits = timeline.first?[0] { primaries.append((node, UInt32(digits, radix: 16) ?? 0)) }
             } catch let failure as Failure {
                 failures.append(failure)
             }
         }
         if failures.count == file.nodes.count { throw failures[0] }
-        return nil
+        return primaries.max { $0.timeline < $1.timeline }?.node
     }
 }

@@ -74,7 +74,12 @@ package struct Output: Sendable {
     }
 
     private struct ErrorDocument: Encodable {
-        struct Content: Encodable { let code: String, message: String, detail: String?, hint: String? }
+        struct Content: Encodable {
+            let code: String
+            let message: String
+            @Nullable var detail: String?
+            @Nullable var hint: String?
+        }
         let error: Content
     }
 
@@ -89,7 +94,9 @@ package struct Output: Sendable {
                 hint: "Add --yes to answer it, or --dry-run to see what would happen.")
         }
         FileHandleText.write("\(question) [y/N] ", to: STDERR_FILENO)
-        guard let answer = readLine(), ["y", "yes"].contains(answer.lowercased()) else {
+        let typed = readLine()
+        try Interruption.check()
+        guard let answer = typed, ["y", "yes"].contains(answer.lowercased()) else {
             throw Failure(.confirmationNeeded, "could not go on: the answer was not yes; nothing was changed")
         }
     }

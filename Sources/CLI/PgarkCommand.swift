@@ -54,8 +54,8 @@ package struct PgarkCommand: ParsableCommand {
     /// PostgreSQL takes an exit status of 1 to 125 from restore_command as "there is no such file" and ends recovery.
     /// So every failure of `wal get` leaves by a higher one, whatever its code; proved absence is no failure.
     package static func exitStatus(of code: Failure.Code, _ arguments: [String]) -> Int32 {
-        let words = arguments.filter { !$0.hasPrefix("-") }
-        let isWALGet = zip(words, words.dropFirst()).contains { $0 == "wal" && $1 == "get" }
+        // Whatever stands between the two words, and whatever was wrong with it.
+        let isWALGet = arguments.firstIndex(of: "wal").map { arguments[$0...].contains("get") } ?? false
         return isWALGet ? WALGetStatus.failed : code.exitStatus
     }
 }

@@ -76,7 +76,10 @@ struct WALGetCommand: ParsableCommand {
         }
     }
 
-    private struct Document: Encodable { let segment: String, partialBytes: Int? }
+    private struct Document: Encodable {
+        let segment: String
+        @Nullable var partialBytes: Int?
+    }
 }
 
 struct WALStatusCommand: ParsableCommand {
@@ -118,7 +121,11 @@ struct WALStatusDocument: Encodable {
         }
         let moment = try archive.moment()
         receivedLSN = ranges.last?.to
-        durableLSN = moment?.durableLSN
+        // What is archived is durable, whatever was noted last.
+        let archived = try archive.segments().last {
+            if case .partial = $0.place { false } else { $0.segment.timeline == ranges.last?.timeline }
+        }
+        durableLSN = [moment?.durableLSN, archived?.segment.end(size: archive.segmentSize)].compactMap(\.self).max()
         durableTime = moment?.time
         connected = try archive.isReceiving()
     }
@@ -148,7 +155,11 @@ struct WALSwitchCommand: ParsableCommand {
     var node: String?
 
     @Option(help: ArgumentHelp("How long to wait.", valueName: "seconds"))
-    var timeout: Double = 60
+    var timeout = 60
+
+    func validate() throws {
+        guard (1...86400).contains(timeout) else { throw ValidationError("--timeout must be from 1 to 86400 seconds") }
+    }
 
     func run() throws {
         let output = global.output
@@ -156,7 +167,7 @@ struct WALSwitchCommand: ParsableCommand {
         let repository = Repository(root: file.repository.path, cluster: file.name)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let node = try NodeChoice(file).source(named: node)
-        let segment = try WALSwitch(connection: node.connection, archive: archive).run(timeoutSeconds: timeout)
+        let segment = try WALSwitch(connection: node.connection, archive: archive).run(timeoutSeconds: Double(timeout))
         let name = segment.name(size: archive.segmentSize)
         try output.data(Document(segment: name)) { "\(name) is stored" }
     }

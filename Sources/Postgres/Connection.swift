@@ -10,8 +10,6 @@ package final class Connection {
     package enum Mode: Sendable { case sql, replication }
 
     private let handle: OpaquePointer
-    /// Warnings and notices that the server sent since the last call of `takeNotices`.
-    private var notices: [String] = []
     /// The row that answers a START_REPLICATION which had nothing to stream.
     var pendingTimelineRow: Rows?
     /// Where we are connected, for messages: without a password.
@@ -24,7 +22,7 @@ package final class Connection {
         // Later keywords win, and those of an expanded dbname count as later: a conninfo may set its own timeout.
         var keywords: [(String, String)] = [
             ("connect_timeout", String(timeoutSeconds)), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
-            ("keepalives_count", "3"), ("dbname", conninfo), ("application_name", application), ("client_encoding", "UTF8"),
+            ("keepalives_count", "3"), ("tcp_user_timeout", "30000"), ("dbname", conninfo), ("application_name", application), ("client_encoding", "UTF8"),
         ]
         if mode == .replication { keywords.append(("replication", "true")) }
         let names = keywords.map { strdup($0.0) } + [nil]
@@ -38,12 +36,8 @@ package final class Connection {
         location = Self.location(of: connected)
         // From here on every property is set, so `deinit` runs even where this initialiser throws.
         guard PQstatus(handle) == CONNECTION_OK else { throw Self.connectionFailure(handle, location) }
-        PQsetNoticeReceiver(
-            handle,
-            { context, result in
-                let connection = Unmanaged<Connection>.fromOpaque(context!).takeUnretainedValue()
-                if let text = PQresultErrorField(result, Field.message) { connection.notices.append(String(cString: text)) }
-            }, Unmanaged.passUnretained(self).toOpaque())
+        // Without this libpq prints notices on our stderr.
+        PQsetNoticeProcessor(handle, { _, _ in }, nil)
         // Names are resolved in the catalog only: a tool's connection must not run a tenant's functions.
         if mode == .sql { _ = try query("SELECT set_config('search_path', 'pg_catalog', false)") }
     }
@@ -51,11 +45,6 @@ package final class Connection {
     deinit { PQfinish(handle) }
 
     package var serverVersion: ServerVersion { ServerVersion(number: Int(PQserverVersion(handle))) }
-
-    package func takeNotices() -> [String] {
-        defer { notices = [] }
-        return notices
-    }
 
     /// Closes without the courtesy of a terminate message, so that a server in the middle of a COPY does not wait.
     package func abort() { shutdown(PQsocket(handle), Int32(SHUT_RDWR)) }
@@ -200,10 +189,9 @@ package final class Connection {
             PQfreemem(error)
         }
         guard options == nil else { return }
-        let reason = error.map { String(cString: $0) } ?? "out of memory"
+        // libpq's own words quote a piece of the string, which may be of a secret.
         throw Failure(
-            .configuration,
-            "could not use the connection string: \(reason.split(whereSeparator: \.isNewline).joined(separator: " "))",
+            .configuration, "could not use the connection string: it is not a list of keyword=value pairs or a URI",
             hint: "Write it as \"host=HOST user=USER dbname=postgres\" and keep the password in ~/.pgpass.")
     }
 }

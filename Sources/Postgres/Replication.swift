@@ -43,15 +43,21 @@ extension Connection {
     }
 
     package struct SlotState: Sendable, Equatable {
+        /// Nil where the slot holds no WAL: it never did, or the server took it away.
         package let restartLSN: LSN?
+        package let restartTimeline: TimelineID?
     }
 
     /// Nil where there is no such slot.
     package func readReplicationSlot(_ name: SlotName) throws -> SlotState? {
         let rows = try query("READ_REPLICATION_SLOT \(name.quoted)")
         guard let row = rows.first, row["slot_type"] != nil else { return nil }
-        return SlotState(restartLSN: row["restart_lsn"].flatMap { LSN($0) })
+        return SlotState(
+            restartLSN: row["restart_lsn"].flatMap { LSN($0) }, restartTimeline: row["restart_tli"].flatMap { TimelineID($0) })
     }
+
+    /// Throws `slot-in-use` where some process streams from it.
+    package func dropReplicationSlot(_ name: SlotName) throws { try query("DROP_REPLICATION_SLOT \(name.quoted)") }
 
     /// Creates a physical slot that holds WAL from now on. A temporary one goes with this connection.
     /// Returns false where a slot of this name was there already.

@@ -39,6 +39,15 @@ package struct BackupReader: Sendable {
         catalogue.configurationPath(record.id, file.name)
     }
 
+    /// The WAL of the system that was backed up.
+    var walArchive: WALArchive {
+        WALArchive(
+            catalogue.repository,
+            system: Repository.System(
+                systemIdentifier: record.systemIdentifier,
+                serverMajor: Int(record.serverVersion.prefix { $0.isNumber }) ?? 0, walSegmentSize: record.walSegmentSize))
+    }
+
     package func frames() throws -> FrameReader {
         try FrameReader(packs: record.packs.map { catalogue.packPath($0) })
     }
@@ -77,6 +86,15 @@ package final class FrameReader {
                 throw Failure(.damaged, "could not read frame \(extent.frame) of \(packs[extent.pack]): it is too short")
             }
             return try body(UnsafeRawBufferPointer(rebasing: content[extent.offset..<(extent.offset + extent.length)]))
+        }
+    }
+
+    /// Packs that can be read only because their index was made anew.
+    func damagedIndexes() -> [(pack: String, message: String)] {
+        packs.compactMap { path in
+            // A pack that cannot be read at all is reported with the files that need it.
+            guard let reader = try? PackReader(path), reader.isIndexDamaged else { return nil }
+            return (path.lastComponent?.string ?? path.string, "its index is damaged; its frames can still be found")
         }
     }
 

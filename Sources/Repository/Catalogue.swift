@@ -39,7 +39,8 @@ package struct Catalogue: Sendable {
 
     private func entry(_ id: String, isBusy: Bool) throws -> Entry? {
         let directory = directory(of: id)
-        guard try Directory.status(directory)?.kind == .directory else { return nil }
+        // A link too: somebody may have moved a backup to another disk.
+        guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { return nil }
         guard let record: BackupRecord = try Record.read(directory.appending(Self.recordName)) else {
             return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
         }
@@ -110,6 +111,11 @@ package struct Catalogue: Sendable {
     /// runs, so the caller holds the write lock.
     @discardableResult
     package func collectGarbage() throws -> ByteCount {
+        guard let names = try Directory.names(in: repository.backups) else {
+            throw Failure(
+                .repositoryUnreachable, "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
+                hint: "Is a disk not mounted? Nothing was removed.")
+        }
         var freed = 0
         let used = Set(try records().flatMap(\.packs))
         for name in try Directory.names(in: repository.packs) ?? [] {
@@ -119,7 +125,7 @@ package struct Catalogue: Sendable {
             try Directory.remove(path)
         }
         try Directory.synchronize(repository.packs)
-        for name in try Directory.names(in: repository.backups) ?? [] {
+        for name in names {
             let directory = repository.backups.appending(name)
             if try Directory.exists(directory.appending(Self.recordName)) { continue }
             for file in try Directory.names(in: directory) ?? [] {

@@ -86,13 +86,17 @@ final class PackWriter {
 final class PackReader {
     private let file: File
     private let index: [UInt32: Pack.IndexEntry]
+    /// The index had to be made anew from the frames.
+    let isIndexDamaged: Bool
 
     init(_ path: FilePath) throws {
         guard try Directory.exists(path) else {
             throw Failure(.damaged, "could not read pack \(path): it is missing")
         }
         file = try File(path, .read)
-        index = try Self.readIndex(file) ?? Self.rebuildIndex(file)
+        let stored = try Self.readIndex(file)
+        isIndexDamaged = stored == nil
+        index = try stored ?? Self.rebuildIndex(file)
     }
 
     /// The content of a frame, proved by its checksums, in `buffer`. Returns how many bytes it has.

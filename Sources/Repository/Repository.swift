@@ -86,6 +86,12 @@ package struct Repository: Sendable {
                     details: ["system identifier there \(known.systemIdentifier), of the server \(system.systemIdentifier)"],
                     hint: "Give this server its own cluster name or its own repository path in the cluster file.")
             }
+            guard known.walSegmentSize == system.walSegmentSize else {
+                throw Failure(
+                    .unsupported, "could not use the repository \(directory): the server's WAL segment size changed",
+                    details: ["\(known.walSegmentSize.bytes) bytes there, \(system.walSegmentSize.bytes) of the server"],
+                    hint: "Give the server a new cluster name in the cluster file, and take a backup: pgark backup")
+            }
             return try createDirectories()
         }
         try Self.reaching(root) {
@@ -153,7 +159,11 @@ package struct Repository: Sendable {
     }
 
     package func lockAgainstReaders(to verb: String) throws -> LockFile {
-        try LockFile.require(readLock, purpose: "pgark \(verb)", to: verb)
+        if let lock = try LockFile.take(readLock, purpose: "pgark \(verb)") { return lock }
+        // Several may read at once, so the lock does not say who.
+        throw Failure(
+            .locked, "could not \(verb): a restore or a verification is reading this cluster's backups",
+            details: ["lock file \(readLock)"], hint: "Wait for it to end, then run the command again.")
     }
 
     private var readLock: FilePath { locks.appending("read.lock") }

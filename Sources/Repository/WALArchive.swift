@@ -91,14 +91,10 @@ package struct WALArchive: Sendable {
             guard let segment = WALSegment(name: name, size: segmentSize), let place = try place(segment) else { return }
             found[segment] = place
         }
-        // In the order in which a segment moves, so that none is missed on its way and its last form is the one found.
-        let incoming = try Directory.names(in: repository.incoming) ?? []
-        for name in incoming where name.hasSuffix(Self.partialSuffix) {
-            try look(String(name.dropLast(Self.partialSuffix.count))) { segment in
-                try Directory.status(partialPath(segment)).map { .partial(bytes: $0.size) }
-            }
+        // First where a segment comes from: one that moves on meanwhile is then found where it went.
+        for name in try Directory.names(in: repository.incoming) ?? [] {
+            try look(name.hasSuffix(Self.partialSuffix) ? String(name.dropLast(Self.partialSuffix.count)) : name, place)
         }
-        for name in incoming { try look(name) { _ in .complete } }
         for folder in try Directory.names(in: repository.wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
             for name in try Directory.names(in: repository.wal.appending(folder)) ?? []
             where name.hasSuffix(Self.compressedSuffix) {
@@ -198,6 +194,7 @@ package struct WALArchive: Sendable {
         let target = archivedPath(segment)
         if try Directory.exists(target) {
             try requireEqual(source, target)
+            try Directory.synchronize(target.removingLastComponent())
         } else {
             try Directory.create(target.removingLastComponent(), permissions: Repository.directoryPermissions)
             try compress(source, to: target, level: level)

@@ -11,22 +11,29 @@ package final class LockFile {
 
     /// Nil where another process holds the lock.
     package static func take(_ path: FilePath, exclusive: Bool = true, purpose: String) throws -> LockFile? {
+        try take(path, exclusive: exclusive, content: "\(purpose), process \(getpid())\n")
+    }
+
+    /// As above; an exclusive lock leaves `content` in the file.
+    package static func take(_ path: FilePath, exclusive: Bool, content: String) throws -> LockFile? {
         let file = try File(path, .update, permissions: 0o644)
-        guard try file.tryLock(exclusive: exclusive) else { return nil }
+        // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
+        var attempts = 3
+        while try !file.tryLock(exclusive: exclusive) {
+            attempts -= 1
+            guard attempts > 0 else { return nil }
+            usleep(20_000)
+        }
         if exclusive {
             try file.truncate(to: 0)
-            try Array("\(purpose), process \(getpid())\n".utf8).withUnsafeBytes { try file.write($0, at: 0) }
+            try Array(content.utf8).withUnsafeBytes { try file.write($0, at: 0) }
         }
         return LockFile(file)
     }
 
     /// Takes the lock or throws `locked`, which names the holder.
     package static func require(_ path: FilePath, exclusive: Bool = true, purpose: String, to verb: String) throws -> LockFile {
-        // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
-        for _ in 0..<3 {
-            if let lock = try take(path, exclusive: exclusive, purpose: purpose) { return lock }
-            usleep(20_000)
-        }
+        if let lock = try take(path, exclusive: exclusive, purpose: purpose) { return lock }
         let holder = try holder(path)
         throw Failure(
             .locked, "could not \(verb): \(holder ?? "another process") holds the lock",

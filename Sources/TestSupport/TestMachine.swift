@@ -6,13 +6,21 @@ package import SystemPackage
 
 /// What `make test` gives the tests: PostgreSQL of several majors and the program as users run it.
 ///
-/// Nothing is skipped: what is not there fails the test that needs it, and the failure says how to get it.
+/// Nothing is skipped unseen: what is not there fails the test that needs it, and the failure says how to get it. Only
+/// who names some versions (`make test PG_VERSIONS=18`) gets the tests of those alone, and never where
+/// PGARK_TEST_REQUIRE_ALL is set, as in CI.
 package enum TestMachine {
-    package static let majors = [15, 16, 18]
+    package static let majors: [Int] = {
+        let all = [15, 16, 18]
+        let given = all.filter { Environment[variable($0)] != nil }
+        return given.isEmpty || Environment["PGARK_TEST_REQUIRE_ALL"] != nil ? all : given
+    }()
+
+    /// For what does not depend on the version.
+    package static let newest = majors[majors.count - 1]
 
     package static func postgres(_ major: Int) throws -> PostgresPrograms {
-        let variable = "PGARK_TEST_PG\(major)_BIN"
-        let programs = try PostgresPrograms.find(major: major, in: FilePath(try required(variable)))
+        let programs = try PostgresPrograms.find(major: major, in: FilePath(try required(variable(major))))
         try programs.requireReachable()
         return programs
     }
@@ -25,6 +33,8 @@ package enum TestMachine {
 
     /// Where tests put their directories: the servers' account must get there.
     package static var temporaryRoot: FilePath { FilePath(Environment["PGARK_TEST_DIR"] ?? "/tmp") }
+
+    private static func variable(_ major: Int) -> String { "PGARK_TEST_PG\(major)_BIN" }
 
     private static func required(_ variable: String) throws -> String {
         if let value = Environment[variable], !value.isEmpty { return value }

@@ -1,5 +1,4 @@
 import Lab
-import PostgresModel
 import Storage
 import SystemPackage
 import TestSupport
@@ -52,50 +51,49 @@ struct FormatTests {
         }
     }
 
-    @Test("names the frame whose payload has one changed byte, and restores nothing silently")
-    func namesDamagedFrame() throws {
+    @Test("names what one changed byte damaged: a frame by its number, the index, the map")
+    func namesDamage() throws {
         try withBackup { site, backup, pack in
-            // The first frame's header ends at byte 48, so this is in its payload.
-            try damage(pack, at: 100)
             let reader = try Reader(site)
-            for arguments in [["verify", backup], ["restore", backup, site.directory.appending("restored").string]] {
-                let errors = try reader.fail(arguments)
-                #expect(errors.contains("pack \(pack.stem ?? ""): frame 0: its payload is damaged"))
-                #expect(errors.contains("cannot be had without frame 0 of pack 0"))
+            let size = try #require(try Directory.status(pack)?.size)
+            let map = pack.removingLastComponent().removingLastComponent().pushing(FilePath("backups/\(backup)/map.zst"))
+            let name = "pack \(pack.stem ?? "")"
+            // The first frame's header is at 16, its payload at 48; the index ends 24 bytes before the end.
+            for (file, offset, message) in [
+                (pack, 16 + 9, "\(name): frame 0: its header is damaged"),
+                (pack, 100, "\(name): frame 0: its payload is damaged"),
+                (pack, size - 30, "\(name): its index is damaged"),
+                (map, 50, "map.zst: its CRC is"),
+            ] {
+                try invert(file, at: offset)
+                #expect(try reader.fail("verify", backup).contains(message))
+                try invert(file, at: offset)
             }
+            try reader.succeed("verify", backup)
         }
     }
 
-    @Test("names the frame whose header has one changed byte")
-    func namesDamagedHeader() throws {
+    @Test("says which files it could not restore, and why")
+    func namesDamagedFiles() throws {
         try withBackup { site, backup, pack in
-            try damage(pack, at: 16 + 9)
-            let errors = try Reader(site).fail(["verify", backup])
-            #expect(errors.contains("pack \(pack.stem ?? ""): frame 0: its header is damaged"))
+            try invert(pack, at: 100)
+            let errors = try Reader(site).fail("restore", backup, site.directory.appending("restored").string)
+            #expect(errors.contains("frame 0: its payload is damaged"))
+            #expect(errors.contains("file backup_label: cannot be had without frame 0 of pack 0"))
         }
     }
 
-    @Test("does without the index where that is damaged, and says so")
+    @Test("restores without the index where that is damaged")
     func doesWithoutIndex() throws {
         try withBackup { site, backup, pack in
             let size = try #require(try Directory.status(pack)?.size)
-            try damage(pack, at: size - 30)
+            try invert(pack, at: size - 30)
             let reader = try Reader(site)
-            #expect(try reader.fail(["verify", backup]).contains("its index is damaged"))
             let restored = site.directory.appending("restored")
             try reader.succeed("restore", backup, restored.string)
             let server = try site.restored(in: restored)
             try server.recover()
             #expect(try server.value("SELECT count(*) FROM public.marker") == "20000")
-        }
-    }
-
-    @Test("notices a changed byte of the map")
-    func noticesDamagedMap() throws {
-        try withBackup { site, backup, pack in
-            let map = pack.removingLastComponent().removingLastComponent().pushing(FilePath("backups/\(backup)/map.zst"))
-            try damage(map, at: 50)
-            #expect(try Reader(site).fail(["verify", backup]).contains("map.zst: its CRC is"))
         }
     }
 
@@ -113,7 +111,7 @@ struct FormatTests {
         }
     }
 
-    private func damage(_ file: FilePath, at offset: Int) throws {
+    private func invert(_ file: FilePath, at offset: Int) throws {
         let file = try File(file, .update)
         try [~file.bytes(at: offset, count: 1)[0]].withUnsafeBytes { try file.write($0, at: offset) }
     }
@@ -149,7 +147,7 @@ private struct Reader {
     }
 
     /// What it says of the damage.
-    func fail(_ arguments: [String]) throws -> String {
+    func fail(_ arguments: String...) throws -> String {
         let outcome = try run(arguments)
         guard outcome.status == .exited(1) else { throw TestFailure("reader.py \(arguments): \(outcome.status)") }
         return outcome.errors

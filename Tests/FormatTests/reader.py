@@ -298,7 +298,11 @@ class Backup:
         return [(file, read_described(self.folder / "config" / file["name"], file["content"])) for file in saved]
 
     def packs(self):
-        return [Pack(self.cluster / "packs" / f"{name}.pack") for name in self.document["packs"]]
+        """One after the other, each open while the caller looks at it."""
+        for name in self.document["packs"]:
+            pack = Pack(self.cluster / "packs" / f"{name}.pack")
+            with pack.file:
+                yield pack
 
     def read_files(self, files, problems, write=lambda file, position, data: None):
         """Reads each frame of the packs once, whichever files it is part of, gives `write` the parts of the files as
@@ -361,6 +365,7 @@ def restore(backup, directory, tablespaces, command, problems):
 
     # A tablespace's files come before its link in the map. With the link there first, they are written to their place.
     directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
     for path, place in places.items():
         os.makedirs(place, exist_ok=True)
         os.chmod(place, 0o700)
@@ -382,7 +387,8 @@ def restore(backup, directory, tablespaces, command, problems):
         if entry.kind != "L":
             os.chmod(directory / entry.path, entry.mode)
             os.utime(directory / entry.path, (entry.modified, entry.modified))
-    directory.chmod(0o700)
+    if problems:
+        raise Damage(f"{directory} is incomplete")
     restore_configuration(backup, directory)
     prepare_recovery(directory, command or restore_command(backup))
 

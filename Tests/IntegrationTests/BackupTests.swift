@@ -81,7 +81,7 @@ struct BackupTests {
 
     @Test(
         "and its WAL come back whatever the size of a segment",
-        arguments: zip(TestMachine.majors + [18], [1, 64, 1, 64]))
+        arguments: zip(TestMachine.majors + [TestMachine.newest], [1, 64, 1, 64]))
     func handlesSegmentSizes(major: Int, megabytes: Int) throws {
         try TestSite.with(major) { site in
             let node = try site.primary(
@@ -196,7 +196,7 @@ struct BackupTests {
 
     @Test("saves the configuration that the server reads, and not another that lies unused in its data directory")
     func savesConfigurationInUse() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary(settings: ["work_mem": "7MB"], configurationOutside: true)
             try SmallFile.write("work_mem = '5MB'\n", to: node.data.appending("postgresql.conf"), owner: site.owner)
             let pgark = try site.pgark(node)

@@ -8,7 +8,7 @@ import Testing
 struct CatalogueTests {
     @Test("lists, shows, verifies, keeps, releases and deletes backups")
     func livesItsLife() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let pgark = try site.pgark(try site.primary())
             let first = try pgark("backup", "--name", "first")
             let second = try pgark("backup")
@@ -43,7 +43,7 @@ struct CatalogueTests {
 
     @Test("prints the fields of the contract")
     func keepsContract() throws {
-        let pgark = try Histories.of(18).pgark
+        let pgark = try Histories.of(TestMachine.newest).pgark
         let backup: Set = [
             "id", "name", "cluster", "node", "status", "method", "reference", "begin_time", "end_time", "begin_lsn", "end_lsn",
             "timeline", "system_identifier", "server_version", "data_bytes", "read_bytes", "stored_bytes", "wal_bytes",

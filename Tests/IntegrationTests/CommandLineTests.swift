@@ -62,13 +62,13 @@ struct CommandLineTests {
 
     @Test("gives the error of the contract as one JSON document, and never a trap", arguments: cases)
     func isAnError(input: Case) throws {
-        let history = try Histories.of(18)
+        let history = try Histories.of(TestMachine.newest)
         try history.pgark.fails(input.code, input.status, input.arguments)
     }
 
     @Test("gives a person the same error on stderr, with nothing on stdout")
     func isReadable() throws {
-        let pgark = try Histories.of(18).pgark
+        let pgark = try Histories.of(TestMachine.newest).pgark
         let outcome = try pgark.run("show", "nothing")
         #expect(outcome.status == .exited(6))
         #expect(outcome.output.isEmpty)
@@ -86,17 +86,18 @@ struct CommandLineTests {
             ("cluster: ../a\nnodes: {n: {host: h}}\nrepository: {path: r}\n", ":1:"),
         ])
     func namesLine(text: String, place: String) throws {
-        let history = try Histories.of(18)
-        let file = history.site.directory.appending("wrong.yaml")
-        try SmallFile.write(text, to: file, owner: history.site.owner)
-        let error = try history.pgark.fails(.configuration, 64, "list", "--config", file.string)
-        #expect(error.detail.string?.contains(place) == true, "\(error)")
-        #expect(error.detail.string?.contains("password=secret") != true)
+        try TestSite.with(TestMachine.newest) { site in
+            let pgark = try site.pgark(try site.place("node1"))
+            try SmallFile.write(text, to: pgark.configuration, owner: site.owner)
+            let error = try pgark.fails(.configuration, 64, "list")
+            #expect(error.detail.string?.contains(place) == true, "\(error)")
+            #expect(error.detail.string?.contains("password=secret") != true)
+        }
     }
 
     @Test("about a repository that is not there yet says so")
     func missesRepository() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let pgark = try site.pgark(try site.place("node1"))
             #expect(try pgark("list").backups.array.isEmpty)
             for line in [["show", "latest"], ["verify"], ["wal", "status"], ["restore", "--yes", "--to", "/nowhere/at-all"]] {

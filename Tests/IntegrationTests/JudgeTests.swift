@@ -43,7 +43,7 @@ struct JudgeTests {
     /// The wheel of PostgreSQL 18 has a pg_verifybackup that crashes on start; a changed byte must be seen all the same.
     @Test("with one changed byte is found wrong by the judge of these tests")
     func judgeSeesDamage() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let pgark = try site.pgark(try site.primary())
             try pgark("backup")
             let restored = try pgark.restore()

@@ -9,7 +9,7 @@ import Testing
 struct ReachTests {
     @Test("a stopped server: server-unreachable, exit 8")
     func stoppedServer() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try pgark("backup")
@@ -27,7 +27,7 @@ struct ReachTests {
 
     @Test("a wrong password: authentication-failed, exit 8, and the password is not shown")
     func wrongPassword() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             let passfile = site.directory.appending("passfile")
@@ -41,7 +41,7 @@ struct ReachTests {
 
     @Test("a repository that may not be read: repository-unreachable, exit 8, and nothing lost")
     func unreadableRepository() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try pgark("backup")
@@ -60,7 +60,7 @@ struct ReachTests {
 
     @Test("a role that may not replicate: the server's own words")
     func noPrivilege() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             try node.sql("ALTER ROLE pgark NOREPLICATION")
             let outcome = try site.pgark(node).run("backup", "--json")

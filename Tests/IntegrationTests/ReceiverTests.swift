@@ -83,7 +83,7 @@ struct ReceiverTests {
 
     @Test("goes on where it ended, over what it had received of an unfinished segment")
     func resumes() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             for round in 1...3 {
@@ -100,7 +100,7 @@ struct ReceiverTests {
 
     @Test("is alone: a second one is refused and the message says who holds the lock")
     func refusesSecond() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             let receiver = try pgark.receive()
@@ -112,7 +112,7 @@ struct ReceiverTests {
 
     @Test("refuses another system's server, as a backup does, and stores nothing of it")
     func refusesForeignSystem() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try pgark("backup")
@@ -129,7 +129,7 @@ struct ReceiverTests {
 
     @Test("delivers to restore_command: 0 with the file, 1 only where absence is proved, above 125 otherwise")
     func deliversSegments() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             let receiver = try pgark.receive()

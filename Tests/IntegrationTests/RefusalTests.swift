@@ -25,7 +25,7 @@ struct RefusalTests {
 
     @Test("into its own server's directory when that is stopped, a foreign system's, and any that is not empty")
     func occupiedDirectories() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try pgark("backup")
@@ -50,7 +50,7 @@ struct RefusalTests {
 
     @Test("without a terminal and without --yes")
     func unasked() throws {
-        let history = try Histories.of(18)
+        let history = try Histories.of(TestMachine.newest)
         let place = history.site.directory.appending("unasked")
         try history.pgark.fails(.confirmationNeeded, 3, "restore", "--to", place.string)
         #expect(try history.site.isAbsent(place))
@@ -58,7 +58,7 @@ struct RefusalTests {
 
     @Test("to a time without a zone, which is shown in both readings")
     func timeWithoutZone() throws {
-        let history = try Histories.of(18)
+        let history = try Histories.of(TestMachine.newest)
         let place = history.site.directory.appending("zoneless")
         let error = try history.pgark.fails(
             .usage, 64, "restore", "--to", place.string, "--yes", "--target-time", "2026-11-22 15:04:05")

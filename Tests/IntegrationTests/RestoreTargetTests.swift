@@ -103,7 +103,7 @@ struct RestoreTargetTests {
 
     @Test("with --dry-run says what it would do and does nothing")
     func dryRun() throws {
-        let history = try Histories.of(18)
+        let history = try Histories.of(TestMachine.newest)
         let place = history.site.directory.appending("never")
         let plan = try history.pgark("restore", "--to", place.string, "--dry-run")
         #expect(plan.backup.string == history.backup)
@@ -112,7 +112,7 @@ struct RestoreTargetTests {
 
     @Test("with --start leaves a running server")
     func starts() throws {
-        let history = try Histories.of(18)
+        let history = try Histories.of(TestMachine.newest)
         // The server that was backed up is stopped, so its port is free for the restored one.
         let place = history.site.directory.appending("started")
         let outcome = try history.pgark("restore", "--to", place.string, "--yes", "--start")

@@ -39,7 +39,7 @@ struct TablespaceTests {
 
     @Test("may be named by its oid, and an unknown one is a usage error")
     func isNamedByOid() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             let old = site.directory.appending("space")

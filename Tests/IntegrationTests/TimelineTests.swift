@@ -57,7 +57,7 @@ struct TimelineTests {
 
     @Test("a backup of the new primary is restored by default, and the old one can still be named")
     func backsUpNewPrimary() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node1 = try site.primary(settings: ["wal_keep_size": "1GB"])
             let node2 = try site.standby(of: node1, settings: ["wal_keep_size": "1GB"])
             let pgark = try site.pgark(node1, node2)
@@ -84,7 +84,7 @@ struct TimelineTests {
 
     @Test("a restore with --standby becomes a standby of the primary")
     func becomesStandby() throws {
-        try TestSite.with(18) { site in
+        try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try pgark("backup")

@@ -1,0 +1,204 @@
+import Backup
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite("What a server in recovery asks for")
+struct WALFetchTests {
+    static let size = RepositoryExample.system.walSegmentSize
+
+    static func segment(_ number: UInt64, _ timeline: UInt32 = 1) -> WALSegment { RepositoryExample.segment(number, timeline: timeline) }
+    static func name(_ number: UInt64, _ timeline: UInt32 = 1) -> String { segment(number, timeline).name(size: size) }
+
+    static func fetch(_ example: RepositoryExample, _ name: String) throws -> WALFetch.Outcome {
+        try WALFetch(example.archive).run(name, to: target(example))
+    }
+
+    static func target(_ example: RepositoryExample) -> FilePath { example.directory.appending("RECOVERYXLOG") }
+
+    /// Where a failure or absence must leave nothing.
+    static func expectNothing(_ example: RepositoryExample) throws {
+        #expect(try !Directory.exists(target(example)))
+    }
+
+    @Test("is delivered whole from the archive and from incoming")
+    func delivered() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putComplete(Self.segment(3))
+            for number in [2, 3] as [UInt64] {
+                let outcome = try Self.fetch(example, Self.name(number))
+                #expect(outcome == .delivered)
+                #expect(try SmallFile.read(Self.target(example)) == RepositoryExample.wal(Self.segment(number)))
+            }
+        }
+    }
+
+    @Test("replaces what lies in its place, which may be longer")
+    func replaces() throws {
+        try RepositoryExample.with { example in
+            try overwrite(Self.target(example), [UInt8](repeating: 9, count: 3 << 20))
+            try example.putArchived(Self.segment(2))
+            _ = try Self.fetch(example, Self.name(2))
+            #expect(try SmallFile.read(Self.target(example)) == RepositoryExample.wal(Self.segment(2)))
+        }
+    }
+
+    @Test("is delivered from the unfinished end of the WAL, padded with zeros", arguments: [40, 8192, 300_001, (1 << 20) - 1])
+    func partial(bytes: Int) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putPartial(Self.segment(3), bytes: bytes)
+            let outcome = try Self.fetch(example, Self.name(3))
+            #expect(outcome == .deliveredPartial(bytes: bytes))
+            let wal = RepositoryExample.wal(Self.segment(3)).prefix(bytes) + [UInt8](repeating: 0, count: (1 << 20) - bytes)
+            #expect(try SmallFile.read(Self.target(example)) == Array(wal))
+        }
+    }
+
+    @Test("is absent where its segment was only begun", arguments: [0, 1, 39])
+    func begun(bytes: Int) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putPartial(Self.segment(3), bytes: bytes)
+            let outcome = try Self.fetch(example, Self.name(3))
+            #expect(outcome == .absent)
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("is absent where nothing says that it should be there", arguments: [(1, 3), (1, 0), (2, 3), (2, 9), (9, 1)] as [(UInt32, UInt64)])
+    func absent(timeline: UInt32, number: UInt64) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(1), Self.segment(2))
+            let outcome = try Self.fetch(example, Self.name(number, timeline))
+            #expect(outcome == .absent)
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("is missing, not absent, between stored segments", arguments: [(1, 3), (1, 4), (2, 7)] as [(UInt32, UInt64)])
+    func gap(timeline: UInt32, number: UInt64) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(1), Self.segment(2), Self.segment(5), Self.segment(6, 2), Self.segment(8, 2))
+            try example.archive.store(history: "1\t0/600100\tx\n", of: TimelineID(rawValue: 2))
+            let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(number, timeline)) }
+            #expect(failure.code == .walGap && failure.message.contains(Self.name(number, timeline)))
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("is missing where a timeline's first segments are, and absent before the timeline began", arguments: [(5, true), (6, false), (7, false)] as [(UInt64, Bool)])
+    func beginningOfTimeline(number: UInt64, isAbsent: Bool) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(5), Self.segment(8, 2))
+            try example.archive.store(history: "1\t0/600100\tx\n", of: TimelineID(rawValue: 2))
+            do {
+                let outcome = try Self.fetch(example, Self.name(number, 2))
+                #expect(isAbsent && outcome == .absent)
+            } catch let failure as Failure {
+                #expect(!isAbsent && failure.code == .walGap)
+            }
+        }
+    }
+
+    @Test("is not taken from the unfinished end of a timeline for that of another which left it there", arguments: [false, true])
+    func partialOfParent(hasCopy: Bool) throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putPartial(Self.segment(3), bytes: 5000)
+            try example.archive.store(history: "1\t0/301000\tx\n", of: TimelineID(rawValue: 2))
+            if hasCopy { try example.putComplete(Self.segment(3, 2)) }
+            let outcome = try Self.fetch(example, Self.name(3))
+            #expect(outcome == (hasCopy ? .deliveredPartial(bytes: 5000) : .absent))
+        }
+    }
+
+    @Test("is refused where it is another system's, another timeline's or another place's")
+    func foreign() throws {
+        let other = SystemIdentifier(rawValue: 5)
+        let cases: [(content: [UInt8], reason: String)] = [
+            (RepositoryExample.wal(Self.segment(2), system: other), "it belongs to system 5"),
+            (RepositoryExample.wal(Self.segment(3)), "it begins at 0/300000"), (RepositoryExample.wal(Self.segment(2, 2)), "it is of timeline 2"),
+            ([UInt8](repeating: 0, count: 1 << 20), "it does not begin with a WAL page"),
+        ]
+        for (content, reason) in cases {
+            for archived in [false, true] {
+                try RepositoryExample.with { example in
+                    if archived { try example.putArchived(Self.segment(2), content: content) } else { try example.putComplete(Self.segment(2), content) }
+                    let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(2)) }
+                    #expect(failure.code == .damaged && failure.message.contains(reason))
+                    try Self.expectNothing(example)
+                }
+            }
+        }
+    }
+
+    @Test("is refused where any byte of its archived form is another", arguments: Seed.some(2))
+    func damaged(seed: Seed) throws {
+        var random = seed.generator
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            let path = example.archive.archivedPath(Self.segment(2))
+            let bytes = try #require(try SmallFile.read(path))
+            for place in bytes.indices {
+                var damaged = bytes
+                damaged[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+                try overwrite(path, damaged)
+                do {
+                    _ = try Self.fetch(example, Self.name(2))
+                    // A bit that says nothing: then all is as it was.
+                    #expect(try SmallFile.read(Self.target(example)) == RepositoryExample.wal(Self.segment(2)), "byte \(place)")
+                    try Directory.remove(Self.target(example))
+                } catch {
+                    #expect((error as? Failure)?.code == .damaged, "byte \(place)")
+                    try Self.expectNothing(example)
+                }
+            }
+        }
+    }
+
+    @Test("is refused where it is too short", arguments: [100, 40, (1 << 20) - 1])
+    func short(count: Int) throws {
+        try RepositoryExample.with { example in
+            try example.putComplete(Self.segment(2), Array(RepositoryExample.wal(Self.segment(2)).prefix(count)))
+            let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(2)) }
+            #expect(failure.code == .damaged)
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("may be a history file, which is delivered as it is stored or proved absent")
+    func history() throws {
+        try RepositoryExample.with { example in
+            let text = "1\t0/300000\tno recovery target specified\n"
+            try example.archive.store(history: text, of: TimelineID(rawValue: 2))
+            #expect(try Self.fetch(example, "00000002.history") == .delivered)
+            #expect(try SmallFile.readText(Self.target(example)) == text)
+            try Directory.remove(Self.target(example))
+            #expect(try Self.fetch(example, "00000003.history") == .absent)
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("is refused where it is no such name", arguments: ["", "x", "00000000.history", "000000010000000000001000", "../../etc/passwd", "RECOVERYXLOG"])
+    func otherNames(name: String) throws {
+        try RepositoryExample.with { example in
+            let failure = try #require(throws: Failure.self) { try Self.fetch(example, name) }
+            #expect(failure.code == .usage)
+            try Self.expectNothing(example)
+        }
+    }
+
+    @Test("is never absent where the repository cannot be read", arguments: ["000000010000000000000003", "00000002.history"])
+    func noRepository(name: String) throws {
+        try RepositoryExample.with { example in
+            try Directory.removeTree(example.repository.root)
+            #expect(throws: Failure.self) { try Self.fetch(example, name) }
+            try Self.expectNothing(example)
+        }
+    }
+}
