@@ -20,11 +20,13 @@ struct SynchronousTests {
         var generator = seed.generator
         print("\(seed)")
         try TestSite.with(18) { site in
-            var node = try site.primary(
-                settings: ["synchronous_standby_names": "pgark", "dynamic_shared_memory_type": "mmap"], initdb: ["--wal-segsize=1"])
+            // Dynamic shared memory in the data directory, so that a killed server leaves nothing of it behind.
+            var node = try site.primary(settings: ["dynamic_shared_memory_type": "mmap"], initdb: ["--wal-segsize=1"])
             var pgark = try site.pgark(node)
             var receiver = try pgark.receive()
             try Writer.prepare(node)
+            try node.sql("ALTER SYSTEM SET synchronous_standby_names = 'pgark'")
+            try node.sql("SELECT pg_reload_conf()")
             try pgark("backup")
             for round in 1...Self.rounds {
                 let writer = Writer(node)
