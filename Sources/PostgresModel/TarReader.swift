@@ -77,12 +77,19 @@ package struct TarReader: Sendable {
         guard let stored = number(header[148..<156]) else { throw damaged("no checksum in a header") }
         let sum = header.enumerated().reduce(0) { $0 + ((148..<156).contains($1.offset) ? 32 : Int($1.element)) }
         guard stored == sum else { throw damaged("a header's checksum is \(stored) where its bytes give \(sum)") }
-        guard let size = number(header[124..<136]), let mode = number(header[100..<108]), let modified = number(header[136..<148])
+        guard let size = number(header[124..<136]), let mode = number(header[100..<108])
         else { throw damaged("a header with unreadable numbers") }
+        // Nothing depends on it, so a time before 1970, which the format has no number for, is no reason to fail.
+        let modified = number(header[136..<148]) ?? 0
         let prefix = text(345..<500)
         var path = prefix.isEmpty ? text(0..<100) : prefix + "/" + text(0..<100)
         if path.hasPrefix("./") { path.removeFirst(2) }
         while path.hasSuffix("/") { path.removeLast() }
+        guard !path.unicodeScalars.contains("\u{FFFD}") else {
+            throw Failure(
+                .unsupported, "could not back up \"\(path)\": its name is not UTF-8",
+                hint: "Rename it, or move it out of the data directory.")
+        }
         guard path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy({ $0 != ".." }), !path.hasPrefix("/")
         else { throw damaged("path \"\(path)\" leads out of the data directory") }
         let kind: Entry.Kind

@@ -94,7 +94,7 @@ package final class FrameReader {
         packs.compactMap { path in
             // A pack that cannot be read at all is reported with the files that need it.
             guard let reader = try? PackReader(path), reader.isIndexDamaged else { return nil }
-            return (path.lastComponent?.string ?? path.string, "its index is damaged; its frames can still be found")
+            return (path.lastComponent?.string ?? path.string, "its header or its index is damaged; its frames can still be found")
         }
     }
 

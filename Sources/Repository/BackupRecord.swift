@@ -50,7 +50,7 @@ package struct BackupRecord: Codable, Sendable {
 
         package init(bytes: Int, checksum: UInt32) {
             self.bytes = bytes
-            crc32c = String(checksum, radix: 16)
+            crc32c = hexadecimal(checksum).lowercased()
         }
     }
 

@@ -86,7 +86,7 @@ final class PackWriter {
 final class PackReader {
     private let file: File
     private let index: [UInt32: Pack.IndexEntry]
-    /// The index had to be made anew from the frames.
+    /// The header or the index is not what was written, so the index had to be made anew from the frames.
     let isIndexDamaged: Bool
 
     init(_ path: FilePath) throws {
@@ -132,7 +132,9 @@ final class PackReader {
 
     private static func readIndex(_ file: File) throws -> [UInt32: Pack.IndexEntry]? {
         let size = try file.size
-        guard size >= Pack.headerSize + Pack.trailerSize else { return nil }
+        guard size >= Pack.headerSize + Pack.trailerSize, try file.bytes(at: 0, count: Pack.headerSize) == Pack.header else {
+            return nil
+        }
         let trailer = try file.bytes(at: size - Pack.trailerSize, count: Pack.trailerSize)
         return try trailer.withUnsafeBytes { trailer -> [UInt32: Pack.IndexEntry]? in
             let start = Int(truncatingIfNeeded: trailer.littleEndian(at: 8) as UInt64)

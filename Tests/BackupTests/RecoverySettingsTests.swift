@@ -80,7 +80,7 @@ struct RecoverySettingsTests {
                 "port = 5", "# recovery_target_name = 'old'  # taken out by pgark restore",
                 "# written by pgark restore of backup 20261122T150405Z", "restore_command = '\"/usr/bin/pgark\" wal get %f \"%p\"'",
                 "recovery_target = ''", "recovery_target_name = ''", "recovery_target_time = ''", "recovery_target_xid = ''",
-                "recovery_target_lsn = '0/300000'", "recovery_target_inclusive = 'false'", "recovery_target_timeline = 'current'",
+                "recovery_target_lsn = '0/300000'", "recovery_target_inclusive = 'false'", "recovery_target_timeline = '1'",
                 "recovery_target_action = 'pause'",
             ])
     }

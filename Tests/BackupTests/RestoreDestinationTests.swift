@@ -9,6 +9,8 @@ import Testing
 
 @Suite("The destination of a restore")
 struct RestoreDestinationTests {
+    static let marker = "pgark_restore_incomplete"
+
     static func record(_ tablespaces: [BackupRecord.Tablespace] = []) -> BackupRecord {
         var record = BackupRecord.example()
         record.tablespaces = tablespaces
@@ -61,9 +63,27 @@ struct RestoreDestinationTests {
     @Test("is ours to begin anew where a restore there was cut short")
     func cutShort() throws {
         try withScratchDirectory { root in
-            try SmallFile.write("x", to: root.appending("pgark_restore_incomplete"))
+            try SmallFile.write("pgark is restoring to \(root)\n", to: root.appending(Self.marker))
             try SmallFile.write("half a file", to: root.appending("file"))
             #expect(throws: Never.self) { try Self.check(root) }
+        }
+    }
+
+    @Test("is not ours where the mark of a restore is another directory's", arguments: ["", "x", "pgark is restoring to /elsewhere\n"])
+    func foreignMarker(text: String) throws {
+        try withScratchDirectory { root in
+            try SmallFile.write(text, to: root.appending(Self.marker))
+            #expect(try #require(throws: Failure.self) { try Self.check(root) }.code == .directoryNotEmpty)
+        }
+    }
+
+    @Test("is not ours any more where the control file is there, which comes last")
+    func complete() throws {
+        try withScratchDirectory { root in
+            try SmallFile.write("pgark is restoring to \(root)\n", to: root.appending(Self.marker))
+            try Directory.create(root.appending("global"))
+            try SmallFile.write("x", to: root.appending("global").appending("pg_control"))
+            #expect(try #require(throws: Failure.self) { try Self.check(root) }.code == .directoryNotEmpty)
         }
     }
 

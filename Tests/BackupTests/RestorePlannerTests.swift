@@ -88,7 +88,8 @@ struct RestorePlannerTests {
 
     @Test("to a time takes the newest backup that ended before it", arguments: [(0, "a"), (99, "a"), (100, "b"), (199, "b"), (250, "c"), (300, "d")])
     func moment(seconds: Int, backup: String) throws {
-        #expect(try Self.plan(Self.planner(), .time(time(seconds))).record.id == backup)
+        let moment = WALArchive.Moment(timeline: id(4), durableLSN: LSN("0/C00080")!, time: time(400))
+        #expect(try Self.plan(Self.planner(moment: moment), .time(time(seconds))).record.id == backup)
     }
 
     @Test("to a backup's own end takes the newest one")

@@ -105,15 +105,20 @@ struct WALFetchTests {
         }
     }
 
-    @Test("is not taken from the unfinished end of a timeline for that of another which left it there", arguments: [false, true])
-    func partialOfParent(hasCopy: Bool) throws {
+    /// Timeline 2 left timeline 1 at 4096 bytes into the segment. As long as it has no copy, PostgreSQL would take what
+    /// follows for its WAL.
+    @Test("is of an unfinished segment only what the timeline has that left it there", arguments: [(false, 4096), (true, 5000)])
+    func partialOfParent(hasCopy: Bool, bytes: Int) throws {
         try RepositoryExample.with { example in
             try example.putArchived(Self.segment(2))
             try example.putPartial(Self.segment(3), bytes: 5000)
             try example.archive.store(history: "1\t0/301000\tx\n", of: TimelineID(rawValue: 2))
             if hasCopy { try example.putComplete(Self.segment(3, 2)) }
             let outcome = try Self.fetch(example, Self.name(3))
-            #expect(outcome == (hasCopy ? .deliveredPartial(bytes: 5000) : .absent))
+            #expect(outcome == .deliveredPartial(bytes: bytes))
+            let found = try #require(try SmallFile.read(Self.target(example)))
+            #expect(found[..<bytes].elementsEqual(RepositoryExample.wal(Self.segment(3))[..<bytes]))
+            #expect(found[bytes...].allSatisfy { $0 == 0 } && found.count == 1 << 20)
         }
     }
 

@@ -164,6 +164,7 @@ class MapReader:
         require(self.varint() == len(entries), f"map: does not have {len(entries)} entries")
         require(crc32c(self.data[:self.position]) == self.checksum(), "map: its CRC is wrong")
         require(self.position == len(self.data), "map: goes on after its end")
+        require(len({entry.path for entry in entries}) == len(entries), "map: two entries have the same path")
         return entries
 
     def entry(self, kind):

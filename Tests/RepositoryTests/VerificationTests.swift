@@ -9,18 +9,29 @@ import Testing
 struct VerificationTests {
     typealias Content = RepositoryExample.Content
 
-    static let contents = [
-        Content("PG_VERSION", Array("15\n".utf8)), Content("base/5/1259", noise(20 * 8192, 1)), Content("base/5/1259.1", noise(90 * 8192, 2)),
-        Content("base/5/1260", noise(8192, 3)), Content("empty", []),
-    ]
+    static let contents: [Content] = {
+        var random = Seed(value: 1).generator
+        return [
+            Content("PG_VERSION", Array("15\n".utf8)), Content("base/5/1259", pages(0..<20, &random)),
+            Content("base/5/1259.1", pages(131_072..<131_162, &random)), Content("base/5/1260", pages(0..<1, &random)), Content("empty", []),
+        ]
+    }()
 
-    static func noise(_ count: Int, _ seed: UInt64) -> [UInt8] {
-        var random = Seed(value: seed).generator
-        return random.bytes(count)
+    /// Pages with their checksums, older than the backup.
+    static func pages(_ blocks: Range<UInt32>, _ random: inout SeededGenerator) -> [UInt8] {
+        blocks.flatMap { BackupRoundTripTests.page(block: $0, &random) }
     }
 
+    /// From within one WAL segment to within the next.
+    static let record = BackupRecord.example(begin: "0/2000028", end: "0/2100100")
+
+    /// A backup with its WAL, of which the last segment is not finished.
     static func with(_ body: (RepositoryExample, BackupRecord) throws -> Void) throws {
-        try RepositoryExample.with { try body($0, try $0.backup(contents)) }
+        try RepositoryExample.with { example in
+            try example.putArchived(RepositoryExample.segment(0x20))
+            try example.putPartial(RepositoryExample.segment(0x21), bytes: 0x100)
+            try body(example, try example.backup(contents, record))
+        }
     }
 
     static func problems(_ example: RepositoryExample, _ record: BackupRecord, deep: Bool) throws -> [Verification.Problem] {
@@ -113,11 +124,59 @@ struct VerificationTests {
     /// Whole frames of another file in the place of the right ones: only the content's own checksum tells.
     @Test("that is deep finds content that is whole and not the right one")
     func swapped() throws {
-        try RepositoryExample.with { example in
-            let first = try example.backup([Content("base/5/1", Self.noise(8192, 1))], .example(id: "20261121T000000Z"))
-            let second = try example.backup([Content("base/5/1", Self.noise(8192, 2))], .example(id: "20261122T000000Z"))
-            try overwrite(example.packPath(first.packs[0]), try #require(try SmallFile.read(example.packPath(second.packs[0]))))
-            #expect(try Self.problems(example, first, deep: true).map(\.file) == ["base/5/1"])
+        try Self.with { example, record in
+            var random = Seed(value: 2).generator
+            var other = Self.record
+            other.id = "20261121T000000Z"
+            other = try example.backup([Content("base/5/1260", Self.pages(0..<1, &random))], other)
+            var third = Self.record
+            third.id = "20261120T000000Z"
+            third = try example.backup([Content("base/5/1260", Self.pages(0..<1, &random))], third)
+            try overwrite(example.packPath(other.packs[0]), try #require(try SmallFile.read(example.packPath(third.packs[0]))))
+            #expect(try Self.problems(example, other, deep: false) == [])
+            #expect(try Self.problems(example, other, deep: true).map(\.file) == ["base/5/1260"])
+        }
+    }
+
+    @Test("that is deep finds a page that was bad on the server, unless the backup has it on its list", arguments: [false, true])
+    func badPage(isKnown: Bool) throws {
+        try Self.with { example, _ in
+            var random = Seed(value: 3).generator
+            var content = Self.pages(0..<5, &random)
+            content[3 * 8192 + 5000] ^= 1
+            var record = Self.record
+            record.id = "20261121T000000Z"
+            record = try example.backup([Content("base/5/1261", content)], record)
+            if isKnown { record.badPages = [.init(path: "base/5/1261", block: 3)] }
+            #expect(try Self.problems(example, record, deep: false) == [])
+            let problems = try Self.problems(example, record, deep: true)
+            #expect(problems.map(\.block) == (isKnown ? [] : [3]))
+            #expect(problems.allSatisfy { $0.file == "base/5/1261" })
+        }
+    }
+
+    @Test("finds a damaged index, which is no damage to any file")
+    func index() throws {
+        try Self.with { example, record in
+            let path = example.packPath(record.packs[0])
+            try Self.flip(path, at: try #require(try Directory.status(path)).size - 1)
+            #expect(try Self.problems(example, record, deep: true).map(\.file) == [record.packs[0] + ".pack"])
+        }
+    }
+
+    @Test("finds WAL that the backup needs and that is missing, too short or damaged", arguments: 0..<4)
+    func wal(number: Int) throws {
+        try Self.with { example, record in
+            let archive = example.archive
+            let first = RepositoryExample.segment(0x20), second = RepositoryExample.segment(0x21)
+            switch number {
+            case 0: try Directory.remove(archive.archivedPath(first))
+            case 1: try Directory.remove(archive.partialPath(second))
+            case 2: try File(archive.partialPath(second), .update).truncate(to: 0xFF)
+            default: try Self.flip(archive.archivedPath(first), at: 30)
+            }
+            let name = (number == 0 || number == 3 ? first : second).name(size: archive.segmentSize)
+            #expect(try Self.problems(example, record, deep: false).map(\.file) == ["WAL \(name)"])
         }
     }
 
