@@ -54,15 +54,18 @@ let package = Package(
             name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
             swiftSettings: rules),
         .testTarget(
-            name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system], swiftSettings: rules),
+            name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system],
+            swiftSettings: rules),
         .testTarget(
             name: "BackupTests", dependencies: ["Backup", "Repository", "Storage", "PostgresModel", "TestSupport", system],
             swiftSettings: rules),
         .testTarget(
             name: "RepositoryTests", dependencies: ["Repository", "Storage", "PostgresModel", "CLinux", "TestSupport", system],
             swiftSettings: rules),
-        .testTarget(name: "CLITests", dependencies: ["CLI", "PostgresModel", "TestSupport", argumentParser], swiftSettings: rules),
-        .testTarget(name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "TestSupport", system], swiftSettings: rules),
+        .testTarget(
+            name: "CLITests", dependencies: ["CLI", "PostgresModel", "TestSupport", argumentParser], swiftSettings: rules),
+        .testTarget(
+            name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "TestSupport", system], swiftSettings: rules),
         .testTarget(
             name: "FormatTests", dependencies: ["TestSupport", "Lab", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),

@@ -69,7 +69,8 @@ package struct BackupJob {
                 let endTime = try serverClock()
                 guard content.end.timeline == started.timeline else {
                     throw Failure(
-                        .unsupported, "could not complete the backup: the standby followed a switch to timeline "
+                        .unsupported,
+                        "could not complete the backup: the standby followed a switch to timeline "
                             + "\(content.end.timeline) while it was taken", hint: "Take it again: pgark backup")
                 }
                 try ManifestComparison(BackupReader.map(catalogue, id), manifest: catalogue.manifestPath(id)).run()

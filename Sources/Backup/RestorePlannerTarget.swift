@@ -38,7 +38,8 @@ extension RestorePlanner {
         case .none(let last):
             guard let proved = provedTime(stretch) else {
                 throw beyond(
-                    target, record, stretch, "no transaction of the stored WAL ended later, and no receiver noted when it was complete")
+                    target, record, stretch,
+                    "no transaction of the stored WAL ended later, and no receiver noted when it was complete")
             }
             guard time <= proved else {
                 throw beyond(

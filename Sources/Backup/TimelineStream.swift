@@ -184,7 +184,9 @@ struct TimelineStream {
         guard let time else { return }
         let moment = WALArchive.Moment(
             timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
-        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else { return }
+        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else {
+            return
+        }
         try archive.note(moment)
         noted = moment
         lastMoment = Deadline.now

@@ -49,9 +49,11 @@ package struct WALFetch {
         let begin = try archive.history(of: segment.timeline)?.begin ?? .zero
         let hasEarlier = ranges.contains { $0.from < start }
         // On its own timeline, or on one that left this one behind the segment.
-        let hasLater = try ranges.contains { $0.from > start } || leavings(of: segment.timeline).contains { leaving in
-            leaving.end > start && all.contains { $0.timeline == leaving.timeline }
-        }
+        let hasLater =
+            try ranges.contains { $0.from > start }
+            || leavings(of: segment.timeline).contains { leaving in
+                leaving.end > start && all.contains { $0.timeline == leaving.timeline }
+            }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",

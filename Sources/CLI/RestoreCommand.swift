@@ -239,7 +239,8 @@ package struct RestoreCommandLine {
 
     /// Quoted for the shell; and PostgreSQL takes %% for a percent sign.
     package static func escaped(_ path: String) -> String {
-        let quoted = path.unicodeScalars.map { "\"\\$`".unicodeScalars.contains($0) ? "\\\($0)" : $0 == "%" ? "%%" : String($0) }.joined()
+        let quoted = path.unicodeScalars.map { "\"\\$`".unicodeScalars.contains($0) ? "\\\($0)" : $0 == "%" ? "%%" : String($0) }
+            .joined()
         return "\"\(quoted)\""
     }
 }

@@ -22,7 +22,8 @@ package final class Connection {
         // Later keywords win, and those of an expanded dbname count as later: a conninfo may set its own timeout.
         var keywords: [(String, String)] = [
             ("connect_timeout", String(timeoutSeconds)), ("keepalives_idle", "30"), ("keepalives_interval", "10"),
-            ("keepalives_count", "3"), ("tcp_user_timeout", "30000"), ("dbname", conninfo), ("application_name", application), ("client_encoding", "UTF8"),
+            ("keepalives_count", "3"), ("tcp_user_timeout", "30000"), ("dbname", conninfo), ("application_name", application),
+            ("client_encoding", "UTF8"),
         ]
         if mode == .replication { keywords.append(("replication", "true")) }
         let names = keywords.map { strdup($0.0) } + [nil]

@@ -94,13 +94,17 @@ package final class FrameReader {
         packs.compactMap { path in
             // A pack that cannot be read at all is reported with the files that need it.
             guard let reader = try? PackReader(path), reader.isIndexDamaged else { return nil }
-            return (path.lastComponent?.string ?? path.string, "its header or its index is damaged; its frames can still be found")
+            return (
+                path.lastComponent?.string ?? path.string, "its header or its index is damaged; its frames can still be found"
+            )
         }
     }
 
     private func reader(of pack: Int) throws -> PackReader {
         if let found = open.first(where: { $0.pack == pack }) { return found.reader }
-        guard packs.indices.contains(pack) else { throw Failure(.damaged, "could not read pack \(pack): the backup has \(packs.count)") }
+        guard packs.indices.contains(pack) else {
+            throw Failure(.damaged, "could not read pack \(pack): the backup has \(packs.count)")
+        }
         let reader = try PackReader(packs[pack])
         open.insert((pack, reader), at: 0)
         if open.count > Self.mostOpen { open.removeLast() }

@@ -113,7 +113,8 @@ package struct Catalogue: Sendable {
     package func collectGarbage() throws -> ByteCount {
         guard let names = try Directory.names(in: repository.backups) else {
             throw Failure(
-                .repositoryUnreachable, "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
+                .repositoryUnreachable,
+                "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
         var freed = 0

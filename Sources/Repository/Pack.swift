@@ -101,7 +101,9 @@ final class PackReader {
 
     /// The content of a frame, proved by its checksums, in `buffer`. Returns how many bytes it has.
     func read(_ number: Int, into buffer: inout FrameBuffer, decompressor: Decompressor) throws -> Int {
-        guard let entry = UInt32(exactly: number).flatMap({ index[$0] }) else { throw damaged(number, "the pack does not have it") }
+        guard let entry = UInt32(exactly: number).flatMap({ index[$0] }) else {
+            throw damaged(number, "the pack does not have it")
+        }
         let count = Frame.headerSize + Int(entry.storedCount)
         guard count <= buffer.stored.count else { throw damaged(number, "it claims to have \(count) bytes") }
         let stored = UnsafeMutableRawBufferPointer(rebasing: buffer.stored[..<count])

@@ -34,7 +34,9 @@ package struct RepositoryExample: Sendable {
         }
     }
 
-    package func writer(_ id: String, checksPages: Bool = false, backupBegin: LSN = .zero, threads: Int = 2) throws -> BackupWriter {
+    package func writer(_ id: String, checksPages: Bool = false, backupBegin: LSN = .zero, threads: Int = 2) throws
+        -> BackupWriter
+    {
         try BackupWriter(
             catalogue: catalogue, id: id, level: .standard, threads: threads, backupBegin: backupBegin, checksPages: checksPages)
     }
@@ -73,7 +75,8 @@ package struct RepositoryExample: Sendable {
         try SmallFile.write("local all all trust\n", to: configuration)
         record.configuration = [
             .init(
-                kind: .hba, path: "/etc/postgresql/pg_hba.conf", name: "0-pg_hba.conf", content: try BackupWriter.describe(configuration))
+                kind: .hba, path: "/etc/postgresql/pg_hba.conf", name: "0-pg_hba.conf",
+                content: try BackupWriter.describe(configuration))
         ]
         try writer.commit(record)
         return record
@@ -90,7 +93,8 @@ package struct RepositoryExample: Sendable {
     }
 
     /// A segment that begins with the header of its own first page.
-    package static func wal(_ segment: WALSegment, system: SystemIdentifier = system.systemIdentifier, fill: UInt8 = 7) -> [UInt8] {
+    package static func wal(_ segment: WALSegment, system: SystemIdentifier = system.systemIdentifier, fill: UInt8 = 7) -> [UInt8]
+    {
         let size = Self.system.walSegmentSize
         var bytes: [UInt8] = []
         func add(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
@@ -128,11 +132,14 @@ extension BackupRecord {
         ended: Timestamp = Timestamp(seconds: 1_795_359_845), timeline: UInt32 = 1, packs: [String] = []
     ) -> BackupRecord {
         BackupRecord(
-            id: id, name: name, cluster: "main", node: "node1", method: .full, beginTime: Timestamp(microseconds: ended.microseconds - 5_000_000),
+            id: id, name: name, cluster: "main", node: "node1", method: .full,
+            beginTime: Timestamp(microseconds: ended.microseconds - 5_000_000),
             endTime: ended, beginLSN: LSN(begin)!, endLSN: LSN(end)!, timeline: TimelineID(rawValue: timeline),
-            systemIdentifier: RepositoryExample.system.systemIdentifier, serverVersion: "15.18", fromStandby: false, dataChecksums: true,
+            systemIdentifier: RepositoryExample.system.systemIdentifier, serverVersion: "15.18", fromStandby: false,
+            dataChecksums: true,
             walSegmentSize: RepositoryExample.system.walSegmentSize, dataBytes: 0, readBytes: 0, storedBytes: 0, walBytes: 0,
-            durationSeconds: 5, files: 0, compression: "zstd:3", map: .init(bytes: 0, checksum: 0), manifest: .init(bytes: 0, checksum: 0),
+            durationSeconds: 5, files: 0, compression: "zstd:3", map: .init(bytes: 0, checksum: 0),
+            manifest: .init(bytes: 0, checksum: 0),
             packs: packs, tablespaces: [], configuration: [], configurationMissing: [], badPages: [])
     }
 }

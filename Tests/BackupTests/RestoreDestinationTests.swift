@@ -55,7 +55,8 @@ struct RestoreDestinationTests {
             try Directory.create(root.appending("global"))
             let identifier: [UInt8] = [5, 0, 0, 0, 0, 0, 0, 0]
             let version: [UInt8] = [0x14, 0x05, 0, 0]
-            try SmallFile.write(identifier + version + [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], to: root.appending("global").appending("pg_control"))
+            try SmallFile.write(
+                identifier + version + [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], to: root.appending("global").appending("pg_control"))
             #expect(try #require(throws: Failure.self) { try Self.check(root) }.code == .foreignSystem)
         }
     }
@@ -69,7 +70,9 @@ struct RestoreDestinationTests {
         }
     }
 
-    @Test("is not ours where the mark of a restore is another directory's", arguments: ["", "x", "pgark is restoring to /elsewhere\n"])
+    @Test(
+        "is not ours where the mark of a restore is another directory's",
+        arguments: ["", "x", "pgark is restoring to /elsewhere\n"])
     func foreignMarker(text: String) throws {
         try withScratchDirectory { root in
             try SmallFile.write(text, to: root.appending(Self.marker))
@@ -89,7 +92,10 @@ struct RestoreDestinationTests {
 
     @Test("puts each tablespace where the person says, by its location or its oid", arguments: ["/srv/old", "16384"])
     func mapping(key: String) throws {
-        let record = Self.record([.init(oid: "16384", location: "/srv/old"), .init(oid: "16385", location: "/srv/other"), .init(oid: "1663", location: "")])
+        let record = Self.record([
+            .init(oid: "16384", location: "/srv/old"), .init(oid: "16385", location: "/srv/other"),
+            .init(oid: "1663", location: ""),
+        ])
         let destination = try RestoreDestination(directory: "/new/data", mapping: [(key, "/new/space")], record: record)
         #expect(destination.tablespaces == ["16384": "/new/space", "16385": "/srv/other"])
     }
@@ -97,7 +103,8 @@ struct RestoreDestinationTests {
     @Test("is refused where a tablespace is mapped that the backup does not have")
     func unknownTablespace() throws {
         let failure = try #require(throws: Failure.self) {
-            try RestoreDestination(directory: "/new", mapping: [("/srv/typo", "/x")], record: Self.record([.init(oid: "1", location: "/srv/a")]))
+            try RestoreDestination(
+                directory: "/new", mapping: [("/srv/typo", "/x")], record: Self.record([.init(oid: "1", location: "/srv/a")]))
         }
         #expect(failure.code == .usage && failure.details == ["it has: 1 at /srv/a"])
     }

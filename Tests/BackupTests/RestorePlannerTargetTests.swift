@@ -82,7 +82,8 @@ struct RestorePlannerTargetTests {
         let plan = try Self.plan(.name("x"), ListedLandmarks([Self.point("other", 3), Self.point("x", place)]))
         #expect(plan.record.id == id)
         #expect(plan.landmark == Self.point("x", place))
-        #expect(plan.recoveryTarget == plan.target)
+        #expect(plan.recoveryTarget.point == plan.target.point)
+        #expect(plan.recoveryTarget.timeline == .id(.first))  // by its number, not the newest that there may be later
     }
 
     @Test(
@@ -192,9 +193,10 @@ struct RestorePlannerTargetTests {
             }
             #expect(failure.code == .targetUnreachable)
         }
-        // The end of a backup proves its own moment without a receiver.
-        let plan = try Self.plan(.time(Self.time(200)), ListedLandmarks([], last: Self.lsn(7)), moment: nil)
-        #expect(plan.recoveryTarget.point == .lsn(Self.lsn(7)))
+        // A backup's own end proves no moment.
+        #expect(throws: Failure.self) {
+            try Self.plan(.time(Self.time(200)), ListedLandmarks([], last: Self.lsn(7)), moment: nil)
+        }
     }
 
     // MARK: Positions

@@ -32,7 +32,8 @@ struct RestorePlannerTests {
     static func ranges(_ texts: [String]) -> [WALArchive.Range] {
         texts.map { text in
             let parts = text.split(separator: " ").map(String.init)
-            return WALArchive.Range(timeline: TimelineID(parts[0])!, from: LSN(parts[1])!, to: LSN(parts[2])!, segments: 1, storedBytes: 1)
+            return WALArchive.Range(
+                timeline: TimelineID(parts[0])!, from: LSN(parts[1])!, to: LSN(parts[2])!, segments: 1, storedBytes: 1)
         }
     }
 
@@ -65,7 +66,8 @@ struct RestorePlannerTests {
     @Test(
         "to the end of WAL takes the newest backup of the timeline and reaches the WAL's end",
         arguments: [
-            (.latest, 4, "d", "0/C00080"), (.current, 4, "d", "0/C00080"), (.id(id(4)), 4, "d", "0/C00080"), (.id(id(2)), 2, "c", "0/A00000"),
+            (.latest, 4, "d", "0/C00080"), (.current, 4, "d", "0/C00080"), (.id(id(4)), 4, "d", "0/C00080"),
+            (.id(id(2)), 2, "c", "0/A00000"),
             (.id(id(1)), 1, "b", "0/600000"), (.id(id(3)), 3, "x", "0/400100"),
         ] as [(RecoveryTarget.Timeline, UInt32, String, String)])
     func endOfWAL(asked: RecoveryTarget.Timeline, timeline: UInt32, backup: String, end: String) throws {
@@ -79,14 +81,17 @@ struct RestorePlannerTests {
     @Test(
         "to a position takes the newest backup that ended before it, on the way of the timeline",
         arguments: [
-            ("0/200100", "a"), ("0/4000FF", "a"), ("0/400100", "b"), ("0/500000", "b"), ("0/7000FF", "b"), ("0/700100", "c"), ("0/A00100", "d"),
+            ("0/200100", "a"), ("0/4000FF", "a"), ("0/400100", "b"), ("0/500000", "b"), ("0/7000FF", "b"), ("0/700100", "c"),
+            ("0/A00100", "d"),
             ("0/C00080", "d"),
         ])
     func position(target: String, backup: String) throws {
         #expect(try Self.plan(Self.planner(), .lsn(LSN(target)!)).record.id == backup)
     }
 
-    @Test("to a time takes the newest backup that ended before it", arguments: [(0, "a"), (99, "a"), (100, "b"), (199, "b"), (250, "c"), (300, "d")])
+    @Test(
+        "to a time takes the newest backup that ended before it",
+        arguments: [(0, "a"), (99, "a"), (100, "b"), (199, "b"), (250, "c"), (300, "d")])
     func moment(seconds: Int, backup: String) throws {
         let moment = WALArchive.Moment(timeline: id(4), durableLSN: LSN("0/C00080")!, time: time(400))
         #expect(try Self.plan(Self.planner(moment: moment), .time(time(seconds))).record.id == backup)
@@ -119,11 +124,13 @@ struct RestorePlannerTests {
         "is refused where the named backup does not lead to the target",
         arguments: [
             ("d", .lsn(LSN("0/900000")!), .latest, "after the target"), ("c", .time(time(199)), .latest, "after the target"),
-            ("x", .endOfWAL, .latest, "does not pass through its end"), ("d", .endOfWAL, .id(id(2)), "does not pass through its end"),
+            ("x", .endOfWAL, .latest, "does not pass through its end"),
+            ("d", .endOfWAL, .id(id(2)), "does not pass through its end"),
         ] as [(String, RecoveryTarget.Point, RecoveryTarget.Timeline, String)])
     func namedUnsuitable(backup: String, point: RecoveryTarget.Point, timeline: RecoveryTarget.Timeline, reason: String) throws {
         let failure = try #require(throws: Failure.self) { try Self.plan(Self.planner(), point, on: timeline, chosen: backup) }
-        #expect(failure.code == .noSuitableBackup && failure.message.contains(reason) && failure.message.contains("backup \(backup)"))
+        #expect(
+            failure.code == .noSuitableBackup && failure.message.contains(reason) && failure.message.contains("backup \(backup)"))
     }
 
     @Test(
@@ -153,9 +160,12 @@ struct RestorePlannerTests {
         "reaches as far as the WAL has no gap",
         arguments: [
             // A gap within a timeline that is still needed; one behind the place where it was left; one in the last timeline.
-            ("a", ["1 0/100000 0/300000", "1 0/400000 0/600000"], 1, "0/300000"), ("a", ["1 0/200000 0/500000", "2 0/500000 0/600000"], 2, "0/600000"),
-            ("a", ["1 0/200000 0/4FFFFF", "2 0/500000 0/600000"], 2, "0/4FFFFF"), ("a", ["1 0/200000 0/600000", "2 0/600000 0/700000"], 2, "0/500000"),
-            ("c", ["2 0/600000 0/800000", "4 0/900000 0/C00000"], 4, "0/800000"), ("c", ["2 0/600000 0/900000", "4 0/900000 0/C00000"], 4, "0/C00000"),
+            ("a", ["1 0/100000 0/300000", "1 0/400000 0/600000"], 1, "0/300000"),
+            ("a", ["1 0/200000 0/500000", "2 0/500000 0/600000"], 2, "0/600000"),
+            ("a", ["1 0/200000 0/4FFFFF", "2 0/500000 0/600000"], 2, "0/4FFFFF"),
+            ("a", ["1 0/200000 0/600000", "2 0/600000 0/700000"], 2, "0/500000"),
+            ("c", ["2 0/600000 0/800000", "4 0/900000 0/C00000"], 4, "0/800000"),
+            ("c", ["2 0/600000 0/900000", "4 0/900000 0/C00000"], 4, "0/C00000"),
             ("a", ["1 0/200000 0/200100"], 1, "0/200100"),
         ] as [(String, [String], UInt32, String)])
     func gaps(backup: String, ranges: [String], timeline: UInt32, end: String) throws {
@@ -166,7 +176,8 @@ struct RestorePlannerTests {
     @Test(
         "is refused where the WAL does not even make the backup consistent",
         arguments: [
-            ("a", []), ("a", ["1 0/100000 0/200000"]), ("a", ["1 0/300000 0/600000"]), ("a", ["1 0/200000 0/2000FF"]), ("a", ["2 0/200000 0/600000"]),
+            ("a", []), ("a", ["1 0/100000 0/200000"]), ("a", ["1 0/300000 0/600000"]), ("a", ["1 0/200000 0/2000FF"]),
+            ("a", ["2 0/200000 0/600000"]),
             ("c", ["2 0/500000 0/600000", "2 0/700000 0/800000"]), ("c", ["2 0/600028 0/800000"]),
         ] as [(String, [String])])
     func inconsistent(backup: String, ranges: [String]) throws {
@@ -203,13 +214,17 @@ struct RestorePlannerTests {
     func property(seed: Seed) throws {
         var random = seed.generator
         for _ in 0..<100 {
-            let stored = Set((0..<24).compactMap { _ in Int.random(in: 0..<4, using: &random) > 0 ? Int.random(in: 0..<56, using: &random) : nil })
+            let stored = Set(
+                (0..<24).compactMap { _ in
+                    Int.random(in: 0..<4, using: &random) > 0 ? Int.random(in: 0..<56, using: &random) : nil
+                })
             // Segment number and timeline of each stored segment, as ranges of one segment each, joined as the archive does.
             var ranges: [WALArchive.Range] = []
             for key in stored.sorted() {
                 let timeline = id(UInt32(key / 14 + 1)), from = LSN(rawValue: UInt64(key % 14) << 20)
                 if let last = ranges.last, last.timeline == timeline, last.to == from {
-                    ranges[ranges.count - 1] = .init(timeline: timeline, from: last.from, to: from + (1 << 20), segments: 1, storedBytes: 1)
+                    ranges[ranges.count - 1] = .init(
+                        timeline: timeline, from: last.from, to: from + (1 << 20), segments: 1, storedBytes: 1)
                 } else {
                     ranges.append(.init(timeline: timeline, from: from, to: from + (1 << 20), segments: 1, storedBytes: 1))
                 }
@@ -227,7 +242,9 @@ struct RestorePlannerTests {
                 let first = max(history.timeline(at: position), plan.record.timeline)
                 let last = history.timeline(at: position + ((1 << 20) - 1))
                 #expect(
-                    ranges.contains { $0.timeline >= first && $0.timeline <= max(first, last) && $0.from <= position && position < $0.to },
+                    ranges.contains {
+                        $0.timeline >= first && $0.timeline <= max(first, last) && $0.from <= position && position < $0.to
+                    },
                     "\(position) of timeline \(first)")
                 position = position + (1 << 20)
             }

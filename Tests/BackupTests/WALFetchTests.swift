@@ -10,7 +10,9 @@ import Testing
 struct WALFetchTests {
     static let size = RepositoryExample.system.walSegmentSize
 
-    static func segment(_ number: UInt64, _ timeline: UInt32 = 1) -> WALSegment { RepositoryExample.segment(number, timeline: timeline) }
+    static func segment(_ number: UInt64, _ timeline: UInt32 = 1) -> WALSegment {
+        RepositoryExample.segment(number, timeline: timeline)
+    }
     static func name(_ number: UInt64, _ timeline: UInt32 = 1) -> String { segment(number, timeline).name(size: size) }
 
     static func fetch(_ example: RepositoryExample, _ name: String) throws -> WALFetch.Outcome {
@@ -70,7 +72,9 @@ struct WALFetchTests {
         }
     }
 
-    @Test("is absent where nothing says that it should be there", arguments: [(1, 3), (1, 0), (2, 3), (2, 9), (9, 1)] as [(UInt32, UInt64)])
+    @Test(
+        "is absent where nothing says that it should be there",
+        arguments: [(1, 3), (1, 0), (2, 3), (2, 9), (9, 1)] as [(UInt32, UInt64)])
     func absent(timeline: UInt32, number: UInt64) throws {
         try RepositoryExample.with { example in
             try example.putArchived(Self.segment(1), Self.segment(2))
@@ -91,7 +95,9 @@ struct WALFetchTests {
         }
     }
 
-    @Test("is missing where a timeline's first segments are, and absent before the timeline began", arguments: [(5, true), (6, false), (7, false)] as [(UInt64, Bool)])
+    @Test(
+        "is missing where a timeline's first segments are, and absent before the timeline began",
+        arguments: [(5, true), (6, false), (7, false)] as [(UInt64, Bool)])
     func beginningOfTimeline(number: UInt64, isAbsent: Bool) throws {
         try RepositoryExample.with { example in
             try example.putArchived(Self.segment(5), Self.segment(8, 2))
@@ -127,13 +133,18 @@ struct WALFetchTests {
         let other = SystemIdentifier(rawValue: 5)
         let cases: [(content: [UInt8], reason: String)] = [
             (RepositoryExample.wal(Self.segment(2), system: other), "it belongs to system 5"),
-            (RepositoryExample.wal(Self.segment(3)), "it begins at 0/300000"), (RepositoryExample.wal(Self.segment(2, 2)), "it is of timeline 2"),
+            (RepositoryExample.wal(Self.segment(3)), "it begins at 0/300000"),
+            (RepositoryExample.wal(Self.segment(2, 2)), "it is of timeline 2"),
             ([UInt8](repeating: 0, count: 1 << 20), "it does not begin with a WAL page"),
         ]
         for (content, reason) in cases {
             for archived in [false, true] {
                 try RepositoryExample.with { example in
-                    if archived { try example.putArchived(Self.segment(2), content: content) } else { try example.putComplete(Self.segment(2), content) }
+                    if archived {
+                        try example.putArchived(Self.segment(2), content: content)
+                    } else {
+                        try example.putComplete(Self.segment(2), content)
+                    }
                     let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(2)) }
                     #expect(failure.code == .damaged && failure.message.contains(reason))
                     try Self.expectNothing(example)
@@ -189,7 +200,9 @@ struct WALFetchTests {
         }
     }
 
-    @Test("is refused where it is no such name", arguments: ["", "x", "00000000.history", "000000010000000000001000", "../../etc/passwd", "RECOVERYXLOG"])
+    @Test(
+        "is refused where it is no such name",
+        arguments: ["", "x", "00000000.history", "000000010000000000001000", "../../etc/passwd", "RECOVERYXLOG"])
     func otherNames(name: String) throws {
         try RepositoryExample.with { example in
             let failure = try #require(throws: Failure.self) { try Self.fetch(example, name) }

@@ -8,12 +8,16 @@ import Testing
 struct OutputTests {
     @Test("has columns padded to their widest cell, and nothing behind the last one")
     func table() {
-        #expect(Output.table(["id", "size", "note"], [["a", "1.5 GiB", "x"], ["long id", "1 B", ""]]) == "id       size     note\na        1.5 GiB  x\nlong id  1 B      ")
+        #expect(
+            Output.table(["id", "size", "note"], [["a", "1.5 GiB", "x"], ["long id", "1 B", ""]])
+                == "id       size     note\na        1.5 GiB  x\nlong id  1 B      ")
     }
 
     @Test("has columns whose paint takes no room")
     func paint() {
-        #expect(Output.table(["a", "b"], [["\u{1B}[31mred\u{1B}[0m", "1"], ["plain", "2"]]) == "a      b\n\u{1B}[31mred\u{1B}[0m    1\nplain  2")
+        #expect(
+            Output.table(["a", "b"], [["\u{1B}[31mred\u{1B}[0m", "1"], ["plain", "2"]])
+                == "a      b\n\u{1B}[31mred\u{1B}[0m    1\nplain  2")
     }
 
     @Test("has no columns of letters that are counted twice")
@@ -29,7 +33,8 @@ struct OutputTests {
     @Test(
         "tells durations in units that a person can take in",
         arguments: [
-            (0, "0.0 s"), (0.04, "0.0 s"), (9.94, "9.9 s"), (10, "10 s"), (59.6, "60 s"), (119.4, "119 s"), (120, "2 min 0 s"), (3661, "61 min 1 s"),
+            (0, "0.0 s"), (0.04, "0.0 s"), (9.94, "9.9 s"), (10, "10 s"), (59.6, "60 s"), (119.4, "119 s"), (120, "2 min 0 s"),
+            (3661, "61 min 1 s"),
             (7199, "119 min 59 s"), (7200, "2 h 0 min"), (90_061, "25 h 1 min"),
         ])
     func duration(seconds: Double, text: String) {
@@ -57,9 +62,12 @@ struct CommandLineTests {
     @Test(
         "may have the options of every command before it",
         arguments: [
-            ("--config f wal get A p", "wal get --config f A p"), ("--json list", "list --json"), ("--config=f --json --cluster c show latest", "show --config=f --json --cluster c latest"),
-            ("list --json", "list --json"), ("--no-color lab tour --keep", "lab tour --no-color --keep"), ("--help", "--help"), ("--version", "--version"),
-            ("--unknown list", "--unknown list"), ("--json --unknown list", "--json --unknown list"), ("--config", "--config"), ("", ""), ("--json", "--json"),
+            ("--config f wal get A p", "wal get --config f A p"), ("--json list", "list --json"),
+            ("--config=f --json --cluster c show latest", "show --config=f --json --cluster c latest"),
+            ("list --json", "list --json"), ("--no-color lab tour --keep", "lab tour --no-color --keep"), ("--help", "--help"),
+            ("--version", "--version"),
+            ("--unknown list", "--unknown list"), ("--json --unknown list", "--json --unknown list"), ("--config", "--config"),
+            ("", ""), ("--json", "--json"),
             ("--config wal wal status", "wal status --config wal"), ("--json nonsense", "--json nonsense"),
         ])
     func moved(typed: String, meant: String) {
@@ -86,7 +94,8 @@ struct CommandLineTests {
     @Test(
         "of restore_command keeps a path in one piece, for the shell and for PostgreSQL",
         arguments: [
-            ("/usr/bin/pgark", "\"/usr/bin/pgark\""), ("/a b/c", "\"/a b/c\""), ("/a\"b", "\"/a\\\"b\""), ("/a$b`c\\d", "\"/a\\$b\\`c\\\\d\""),
+            ("/usr/bin/pgark", "\"/usr/bin/pgark\""), ("/a b/c", "\"/a b/c\""), ("/a\"b", "\"/a\\\"b\""),
+            ("/a$b`c\\d", "\"/a\\$b\\`c\\\\d\""),
             ("/100%/f", "\"/100%%/f\""), ("/it's", "\"/it's\""), ("/a\"\u{301}", "\"/a\\\"\u{301}\""),
         ])
     func escaped(path: String, expected: String) {

@@ -12,13 +12,18 @@ struct TargetOptionsTests {
         arguments: [
             ([], RecoveryTarget()), (["--target-immediate"], RecoveryTarget(point: .immediate)),
             (["--target-time", "1970-01-01 01:00:00+01"], RecoveryTarget(point: .time(Timestamp(seconds: 0)))),
-            (["--target-lsn", "0/3000168", "--target-exclusive"], RecoveryTarget(point: .lsn(LSN("0/3000168")!), isInclusive: false)),
-            (["--target-xid", "747"], RecoveryTarget(point: .transaction("747"))), (["--target-name", "before it"], RecoveryTarget(point: .name("before it"))),
+            (
+                ["--target-lsn", "0/3000168", "--target-exclusive"],
+                RecoveryTarget(point: .lsn(LSN("0/3000168")!), isInclusive: false)
+            ),
+            (["--target-xid", "747"], RecoveryTarget(point: .transaction("747"))),
+            (["--target-name", "before it"], RecoveryTarget(point: .name("before it"))),
             (
                 ["--target-timeline", "3", "--target-action", "pause", "--target-immediate"],
                 RecoveryTarget(point: .immediate, timeline: .id(TimelineID(rawValue: 3)), action: .pause)
             ),
-            (["--target-timeline", "current"], RecoveryTarget(timeline: .current)), (["--target-timeline", "latest"], RecoveryTarget()),
+            (["--target-timeline", "current"], RecoveryTarget(timeline: .current)),
+            (["--target-timeline", "latest"], RecoveryTarget()),
         ] as [([String], RecoveryTarget)])
     func reads(arguments: [String], target: RecoveryTarget) throws {
         #expect(try Self.target(arguments) == target)
@@ -27,8 +32,10 @@ struct TargetOptionsTests {
     @Test(
         "is refused where it makes no sense, and the message names what was typed",
         arguments: [
-            (["--target-time", "yesterday"], "yesterday"), (["--target-time", "2026-02-30 10:00Z"], "2026-02-30"), (["--target-lsn", "3000168"], "3000168"),
-            (["--target-lsn", "0/G"], "0/G"), (["--target-xid", "x"], "x"), (["--target-xid", "-1"], "-1"), (["--target-xid", "2"], "2"),
+            (["--target-time", "yesterday"], "yesterday"), (["--target-time", "2026-02-30 10:00Z"], "2026-02-30"),
+            (["--target-lsn", "3000168"], "3000168"),
+            (["--target-lsn", "0/G"], "0/G"), (["--target-xid", "x"], "x"), (["--target-xid", "-1"], "-1"),
+            (["--target-xid", "2"], "2"),
             (["--target-name", String(repeating: "é", count: 32)], "1 to 63 bytes"), (["--target-timeline", "0"], "0"),
             (["--target-timeline", "newest"], "newest"),
         ])
@@ -44,7 +51,8 @@ struct TargetOptionsTests {
         let failure = try #require(throws: Failure.self) { try Self.target(["--target-time", "2026-11-22 15:04:05"]) }
         #expect(failure.code == .usage)
         #expect(failure.message == "could not read --target-time \"2026-11-22 15:04:05\": it has no time zone")
-        #expect(failure.details.first?.hasPrefix("in UTC it would be 2026-11-22T15:04:05Z, in this machine's zone 2026-11-2") == true)
+        #expect(
+            failure.details.first?.hasPrefix("in UTC it would be 2026-11-22T15:04:05Z, in this machine's zone 2026-11-2") == true)
         #expect(failure.hint == "Write the zone: --target-time \"2026-11-22 15:04:05+00\"")
     }
 

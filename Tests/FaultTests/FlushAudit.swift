@@ -94,7 +94,9 @@ struct FlushAudit {
 
     private mutating func write(_ call: SystemCallTrace.Call, count: Int) throws {
         // The bytes themselves may be cut short; where they went may not.
-        guard let offset = call.numbers.last else { throw TraceFailure("a write without an offset: \(call.arguments.suffix(40))") }
+        guard let offset = call.numbers.last else {
+            throw TraceFailure("a write without an offset: \(call.arguments.suffix(40))")
+        }
         let file = files[call.file] ?? File()
         guard offset <= file.written else {
             throw TraceFailure("\(call.file): written at \(offset), which leaves a hole after \(file.written)")
@@ -106,7 +108,9 @@ struct FlushAudit {
         let paths = try call.paths
         guard paths.count == 2, let file = files.removeValue(forKey: paths[0]) else { return }
         if paths[0].hasSuffix(".partial") {
-            guard file.durable == segmentSize.bytes else { throw TraceFailure("\(paths[0]): completed with \(file.durable) durable bytes") }
+            guard file.durable == segmentSize.bytes else {
+                throw TraceFailure("\(paths[0]): completed with \(file.durable) durable bytes")
+            }
             report.completed += 1
         }
         unsyncedNames[Self.directory(of: paths[1]), default: []].insert(paths[1])
@@ -117,7 +121,8 @@ struct FlushAudit {
     }
 
     private mutating func remove(_ call: SystemCallTrace.Call) throws {
-        guard let path = try call.paths.first, let name = path.split(separator: "/").last.map(String.init), path.contains("/incoming/"),
+        guard let path = try call.paths.first, let name = path.split(separator: "/").last.map(String.init),
+            path.contains("/incoming/"),
             WALSegment(name: name, size: segmentSize) != nil
         else { return }
         let archived = files.first { $0.key.hasSuffix("/\(name).zst") }?.value
@@ -137,7 +142,9 @@ struct FlushAudit {
         while rest.count >= 5 {
             let kind = rest[rest.startIndex]
             let length = Int(Self.integer(rest.dropFirst().prefix(4)))
-            guard length >= 4, rest.count > length else { throw TraceFailure("a message of \(length) bytes in a send of \(rest.count)") }
+            guard length >= 4, rest.count > length else {
+                throw TraceFailure("a message of \(length) bytes in a send of \(rest.count)")
+            }
             let body = rest.dropFirst(5).prefix(length - 4)
             if kind == UInt8(ascii: "d"), body.first == UInt8(ascii: "r") { try status(Array(body)) }
             if kind == UInt8(ascii: "Q") { try command(String(decoding: body.dropLast(), as: UTF8.self)) }
@@ -179,10 +186,11 @@ struct FlushAudit {
             let name = segment.name(size: segmentSize)
             let begin = segment.start(size: segmentSize).rawValue
             let forms = files.filter { Self.segmentName($0.key) == name && !$0.key.hasSuffix(".tmp") }
-            let reach = forms.map { file in
-                // Only a whole segment is ever compressed; the tests of the archive prove the content.
-                file.key.hasSuffix(".zst") ? (count(file.value) > 0 ? segmentSize.bytes : 0) : count(file.value)
-            }.max() ?? 0
+            let reach =
+                forms.map { file in
+                    // Only a whole segment is ever compressed; the tests of the archive prove the content.
+                    file.key.hasSuffix(".zst") ? (count(file.value) > 0 ? segmentSize.bytes : 0) : count(file.value)
+                }.max() ?? 0
             guard reach == segmentSize.bytes else { return max(position, begin + UInt64(reach)) }
             position = begin + UInt64(segmentSize.bytes)
         }

@@ -10,7 +10,8 @@ import Testing
 /// replication connection is compared with the syncs before it.
 @Suite("A flush is reported")
 struct FlushOrderTests {
-    private static let calls = "trace=fdatasync,fsync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,unlink,openat"
+    private static let calls =
+        "trace=fdatasync,fsync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,unlink,openat"
 
     @Test("only after fdatasync of the bytes, and a segment's raw form is removed only after its archived form is durable")
     func afterSync() throws {
@@ -32,7 +33,8 @@ struct FlushOrderTests {
         }
     }
 
-    @Test("never for bytes whose fdatasync failed: the receiver ends, and the next one receives them anew", arguments: Seed.some(1))
+    @Test(
+        "never for bytes whose fdatasync failed: the receiver ends, and the next one receives them anew", arguments: Seed.some(1))
     func neverAfterFailedSync(seed: Seed) throws {
         // The kernel says EIO once and from then on, having dropped the pages, success: what a second attempt would believe.
         var generator = seed.generator
@@ -42,7 +44,9 @@ struct FlushOrderTests {
             let strace = try receive(pgark, ["-e", "inject=fdatasync:error=EIO:when=\(at)"])
             let writer = Writer(node)
             #expect(try strace.wait(seconds: 60) == .exited(1), "\(seed)")
-            #expect(strace.output.contains("could not make durable") && strace.output.contains("Input/output error"), "\(strace.output)")
+            #expect(
+                strace.output.contains("could not make durable") && strace.output.contains("Input/output error"),
+                "\(strace.output)")
             let report = try audit(site)
             #expect(report.failedSyncs == 1 && report.advances > 20, "\(report), \(seed)")
 
@@ -96,7 +100,8 @@ struct FlushAuditTests {
         "sendto(5<\(hex("socket:[9]"))>, \"\(hex(bytes))\", \(bytes.count), MSG_NOSIGNAL, NULL, 0) = \(bytes.count)"
     }
 
-    private static let starts = sends(message("Q", Array("START_REPLICATION SLOT \"pgark\" PHYSICAL 0/3000000 TIMELINE 1\0".utf8)))
+    private static let starts = sends(
+        message("Q", Array("START_REPLICATION SLOT \"pgark\" PHYSICAL 0/3000000 TIMELINE 1\0".utf8)))
     private static let opens =
         "openat(AT_FDCWD<\(hex("/"))>, \"\(hex(partial))\", O_RDWR|O_CREAT|O_CLOEXEC, 0640) = 7<\(hex(partial))>"
     private static let syncsName = "fsync(8<\(hex(incoming))>)              = 0"
@@ -120,7 +125,8 @@ struct FlushAuditTests {
 
     @Test("accepts the right order")
     func acceptsRightOrder() throws {
-        let report = try audit(Self.right + [Self.writes(100, at: 8192), Self.reports(8192, written: 8292), Self.syncs(), Self.reports(8292)])
+        let report = try audit(
+            Self.right + [Self.writes(100, at: 8192), Self.reports(8192, written: 8292), Self.syncs(), Self.reports(8292)])
         #expect(report.advances == 2 && report.lastFlush == 0x300_0000 + 8292)
     }
 
@@ -162,7 +168,8 @@ struct FlushAuditTests {
     @Test("reads a call that another thread's lines cut in two")
     func stitchesCalls() throws {
         let calls = [
-            Self.starts, Self.opens, Self.syncsName, Self.writes(8192, at: 0), "fdatasync(7<\(Self.hex(Self.partial))> <unfinished ...>",
+            Self.starts, Self.opens, Self.syncsName, Self.writes(8192, at: 0),
+            "fdatasync(7<\(Self.hex(Self.partial))> <unfinished ...>",
             "<... fdatasync resumed>)  = 0", Self.reports(8192),
         ]
         #expect(try audit(calls).advances == 1)

@@ -22,7 +22,11 @@ struct KillTests {
             try node.fill("large", megabytes: Self.megabytes)
             try Writer.prepare(node)
             // Its own stream holds WAL only while it runs, so without a receiver a slot keeps what is between two backups.
-            if withReceiver { try pgark.receive() } else { try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)") }
+            if withReceiver {
+                try pgark.receive()
+            } else {
+                try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
+            }
             let writer = Writer(node)
             let seconds = try timed { try pgark("backup") }
             var moments = KillMoments(seed, over: seconds, count: Self.kills)
@@ -55,7 +59,8 @@ struct KillTests {
             try receiver.stop()
             let writer = Writer(node)
             let load = try site.start(
-                node.instance.command("psql", ["--dbname=\(node.conninfo())", "--quiet", "--command=\(Self.bulk)"]), log: "load.log")
+                node.instance.command("psql", ["--dbname=\(node.conninfo())", "--quiet", "--command=\(Self.bulk)"]),
+                log: "load.log")
             // It starts, streams, completes segments and archives them within this time.
             var moments = KillMoments(seed, over: 1.5, count: Self.kills)
             var promised = 0

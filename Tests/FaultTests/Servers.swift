@@ -43,7 +43,8 @@ extension TestServer {
 
     /// The segment that a killed server cannot give back (postmaster.pid, line 7: key and id).
     private func sharedMemory() throws -> String? {
-        let lines = try SmallFile.readText(data.appending("postmaster.pid"))?.split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = try SmallFile.readText(data.appending("postmaster.pid"))?.split(
+            separator: "\n", omittingEmptySubsequences: false)
         guard let lines, lines.count > 6 else { return nil }
         return lines[6].split(separator: " ").last.map(String.init)
     }

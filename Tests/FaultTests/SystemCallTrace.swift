@@ -12,7 +12,9 @@ struct SystemCallTrace {
         var result: Int?
 
         /// The file behind the descriptor that is the first argument; strace says it between angle brackets.
-        var file: String { arguments.split(separator: "<").dropFirst().first?.split(separator: ">").first.map(Self.decoded) ?? "" }
+        var file: String {
+            arguments.split(separator: "<").dropFirst().first?.split(separator: ">").first.map(Self.decoded) ?? ""
+        }
 
         /// The strings among the arguments. One that strace cut short counts as damaged: it throws.
         func strings() throws -> [[UInt8]] {
@@ -78,7 +80,9 @@ struct SystemCallTrace {
 
     /// What follows the last " = "; nil where the process ended first ("= ?").
     private static func result(_ line: Substring) -> Int? {
-        guard let sign = line.ranges(of: ") ").last(where: { line[$0.upperBound...].trimmingSpaces.hasPrefix("= ") }) else { return nil }
+        guard let sign = line.ranges(of: ") ").last(where: { line[$0.upperBound...].trimmingSpaces.hasPrefix("= ") }) else {
+            return nil
+        }
         let text = line[sign.upperBound...].trimmingSpaces.dropFirst(2)
         return Int(text.prefix { $0 == "-" || $0.isNumber })
     }

@@ -13,7 +13,8 @@ extension Pgark {
     /// the WAL is one piece.
     func expectWhole(held: Set<Lock> = [], _ context: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
         let statuses = try self("list").backups.array.map { $0.status.string ?? "" }
-        #expect(statuses.allSatisfy { ["done", "failed"].contains($0) }, "\(context): \(statuses)", sourceLocation: sourceLocation)
+        #expect(
+            statuses.allSatisfy { ["done", "failed"].contains($0) }, "\(context): \(statuses)", sourceLocation: sourceLocation)
         #expect(statuses.count { $0 == "failed" } <= 1, "\(context): \(statuses)", sourceLocation: sourceLocation)
         for lock in Lock.allCases where !held.contains(lock) {
             let path = repository.pushing(FilePath("locks/\(lock.rawValue)"))
@@ -23,17 +24,19 @@ extension Pgark {
     }
 
     /// Everything that is stored is referred to by a complete backup, and everything that is referred to is undamaged.
-    func expectNoGarbage(sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func expectNoGarbage(_ context: String = "", sourceLocation: SourceLocation = #_sourceLocation) throws {
         var used: Set<String> = []
         for id in try Directory.names(in: repository.appending("backups")) ?? [] {
             let record = try SmallFile.readText(repository.pushing(FilePath("backups/\(id)/backup.json")))
             let document = try JSON(parsing: #require(record, "backups/\(id) has no record", sourceLocation: sourceLocation))
             used.formUnion(document.packs.array.compactMap { $0.string.map { $0 + ".pack" } })
         }
-        #expect(try Set(Directory.names(in: repository.appending("packs")) ?? []) == used, sourceLocation: sourceLocation)
-        #expect(try temporaryFiles() == [], sourceLocation: sourceLocation)
+        #expect(
+            try Set(Directory.names(in: repository.appending("packs")) ?? []) == used, "\(context)",
+            sourceLocation: sourceLocation)
+        #expect(try temporaryFiles() == [], "\(context)", sourceLocation: sourceLocation)
         let verified = try run("verify", "--deep", "--all", "--json")
-        #expect(verified.status == .exited(0), "\(verified.text)", sourceLocation: sourceLocation)
+        #expect(verified.status == .exited(0), "\(context) \(verified.text)", sourceLocation: sourceLocation)
     }
 
     private func temporaryFiles() throws -> [String] {

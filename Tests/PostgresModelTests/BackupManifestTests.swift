@@ -13,7 +13,10 @@ struct BackupManifestTests {
                 #"{ "Path": "backup_label", "Size": 227, "Last-Modified": "2026-11-22 15:04:05 GMT", "Checksum-Algorithm": "CRC32C", "Checksum": "839206e3" },"#,
                 "backup_label", 227, 0xE306_9283
             ),
-            (#"{ "Path": "base/5/1259", "Size": 0, "Last-Modified": "x", "Checksum-Algorithm": "CRC32C", "Checksum": "00000000" }],"#, "base/5/1259", 0, 0),
+            (
+                #"{ "Path": "base/5/1259", "Size": 0, "Last-Modified": "x", "Checksum-Algorithm": "CRC32C", "Checksum": "00000000" }],"#,
+                "base/5/1259", 0, 0
+            ),
             (#"{ "Path": "global/1", "Size": 8192, "Last-Modified": "x" },"#, "global/1", 8192, nil),
             (#"{ "Path": "a", "Size": 1, "Checksum-Algorithm": "SHA256", "Checksum": "00" },"#, "a", 1, nil),
             (#"{ "Encoded-Path": "666f6f2f626172", "Size": 5 },"#, "foo/bar", 5, nil),
@@ -45,7 +48,8 @@ struct BackupManifestTests {
         arguments: [
             #"{ "Path": "a", "Size": 5"#, #"{ "Path": "a" }"#, #"{ "Path": "a", "Size": }"#, #"{ "Path": "a", "Size": "5" }"#,
             #"{ "Path": "a", "Size": 5, "#, #"{ "Path": "a", "Size": -5 }"#, #"{ "Path": "a", "Size": 99999999999999999999 }"#,
-            #"{ "Encoded-Path": "6", "Size": 5 }"#, #"{ "Encoded-Path": "6g", "Size": 5 }"#, #"{ "Encoded-Path": "+f", "Size": 5 }"#,
+            #"{ "Encoded-Path": "6", "Size": 5 }"#, #"{ "Encoded-Path": "6g", "Size": 5 }"#,
+            #"{ "Encoded-Path": "+f", "Size": 5 }"#,
             #"{ "Path": "a", "Size": 5, "Checksum-Algorithm": "CRC32C", "Checksum": "123" }"#,
             #"{ "Path": "a", "Size": 5, "Checksum-Algorithm": "CRC32C", "Checksum": "0123456g" }"#,
             #"{ "Path": "a", "Size": 5, "Checksum-Algorithm": "CRC32C", "Checksum": "+1234567" }"#,
@@ -59,7 +63,8 @@ struct BackupManifestTests {
     func fuzz(seed: Seed) {
         var random = seed.generator
         let line = Array(
-            #"{ "Encoded-Path": "666f6f", "Size": 227, "Last-Modified": "\u0041", "Checksum-Algorithm": "CRC32C", "Checksum": "839206e3" },"#.utf8)
+            #"{ "Encoded-Path": "666f6f", "Size": 227, "Last-Modified": "\u0041", "Checksum-Algorithm": "CRC32C", "Checksum": "839206e3" },"#
+                .utf8)
         for _ in 0..<500 {
             var damaged = Array(line.prefix(Int.random(in: 0...line.count, using: &random)))
             for _ in 0..<Int.random(in: 0...4, using: &random) where !damaged.isEmpty {

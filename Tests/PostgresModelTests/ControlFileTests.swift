@@ -6,7 +6,8 @@ import Testing
 struct ControlFileTests {
     /// As pg_control begins: identifier, version of the format, version of the catalogue, state, time.
     static func bytes(system: UInt64, version: UInt32, state: UInt32) -> [UInt8] {
-        .littleEndian(system) + .littleEndian(version) + .littleEndian(UInt32(202_209_061)) + .littleEndian(state) + .littleEndian(UInt32(0))
+        .littleEndian(system) + .littleEndian(version) + .littleEndian(UInt32(202_209_061)) + .littleEndian(state)
+            + .littleEndian(UInt32(0))
             + [UInt8](repeating: 0xAA, count: 100)
     }
 
@@ -31,7 +32,9 @@ struct ControlFileTests {
         #expect(control.state == .shutDown)
     }
 
-    @Test("is refused where it is another thing", arguments: [(999, 1), (1300, 7), (0, 1), (0x1405_0000, 1), (2001, 1)] as [(UInt32, UInt32)])
+    @Test(
+        "is refused where it is another thing",
+        arguments: [(999, 1), (1300, 7), (0, 1), (0x1405_0000, 1), (2001, 1)] as [(UInt32, UInt32)])
     func refuses(version: UInt32, state: UInt32) {
         #expect(ControlFile(bytes: Self.bytes(system: 1, version: version, state: state)) == nil)
     }

@@ -29,7 +29,8 @@ struct FailureTests {
     @Test(
         "ends the program with the status of the command line's contract",
         arguments: [
-            (.damaged, 1), (.diskFull, 1), (.confirmationNeeded, 3), (.serverRunning, 3), (.directoryNotEmpty, 3), (.foreignSystem, 3),
+            (.damaged, 1), (.diskFull, 1), (.confirmationNeeded, 3), (.serverRunning, 3), (.directoryNotEmpty, 3),
+            (.foreignSystem, 3),
             (.problemFound, 5), (.backupMissing, 6), (.nodeMissing, 6), (.clusterMissing, 6), (.segmentMissing, 6), (.locked, 7),
             (.serverUnreachable, 8), (.repositoryUnreachable, 8), (.usage, 64), (.configuration, 64), (.interrupted, 130),
         ] as [(Failure.Code, Int32)])

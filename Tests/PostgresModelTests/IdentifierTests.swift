@@ -14,7 +14,9 @@ struct SystemIdentifierTests {
     @Test("is refused where it is no positive number", arguments: ["", "0", "-1", "x", "18446744073709551616"])
     func refuses(text: String) {
         #expect(SystemIdentifier(text) == nil)
-        #expect(throws: DecodingError.self) { try JSONDecoder().decode([SystemIdentifier].self, from: Data("[\"\(text)\"]".utf8)) }
+        #expect(throws: DecodingError.self) {
+            try JSONDecoder().decode([SystemIdentifier].self, from: Data("[\"\(text)\"]".utf8))
+        }
     }
 }
 

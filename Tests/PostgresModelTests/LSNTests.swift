@@ -18,14 +18,16 @@ struct LSNTests {
     @Test(
         "is refused where the text is another thing",
         arguments: [
-            "", "/", "0", "0/", "/0", "0/0/0", "0/+1", "0/-1", " 0/1", "0/1 ", "0x1/0", "0/123456789", "123456789/0", "0/G", "0\\0",
+            "", "/", "0", "0/", "/0", "0/0/0", "0/+1", "0/-1", " 0/1", "0/1 ", "0x1/0", "0/123456789", "123456789/0", "0/G",
+            "0\\0",
             "0/٣", "é/0",
         ])
     func refuses(text: String) {
         #expect(LSN(text) == nil)
     }
 
-    @Test("is printed as PostgreSQL prints it", arguments: [(0, "0/0"), (0x16_00FF, "0/1600FF"), (UInt64.max, "FFFFFFFF/FFFFFFFF")])
+    @Test(
+        "is printed as PostgreSQL prints it", arguments: [(0, "0/0"), (0x16_00FF, "0/1600FF"), (UInt64.max, "FFFFFFFF/FFFFFFFF")])
     func prints(value: UInt64, text: String) {
         #expect(LSN(rawValue: value).description == text)
     }

@@ -29,7 +29,10 @@ struct RecoveryTargetTests {
             ),
             (
                 RecoveryTarget(point: .name("before it's late")),
-                ["recovery_target_name=before it's late", inclusive, "recovery_target_timeline=latest", "recovery_target_action=promote"]
+                [
+                    "recovery_target_name=before it's late", inclusive, "recovery_target_timeline=latest",
+                    "recovery_target_action=promote",
+                ]
             ),
             (
                 RecoveryTarget(point: .immediate),

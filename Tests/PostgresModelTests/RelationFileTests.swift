@@ -7,14 +7,19 @@ struct RelationFileTests {
     @Test(
         "holds checksummed pages from this block of its fork on, where it holds any",
         arguments: [
-            ("base/5/1259", 0), ("base/5/1259.1", 131_072), ("base/5/1259.12", 1_572_864), ("base/5/1259_fsm", 0), ("base/5/1259_vm", 0),
-            ("base/5/1259_init", 0), ("base/5/1259_vm.1", 131_072), ("global/1262", 0), ("pg_tblspc/16384/PG_15_202209061/5/16385", 0),
+            ("base/5/1259", 0), ("base/5/1259.1", 131_072), ("base/5/1259.12", 1_572_864), ("base/5/1259_fsm", 0),
+            ("base/5/1259_vm", 0),
+            ("base/5/1259_init", 0), ("base/5/1259_vm.1", 131_072), ("global/1262", 0),
+            ("pg_tblspc/16384/PG_15_202209061/5/16385", 0),
             ("pg_tblspc/16384/PG_15_202209061/5/16385.2", 262_144), ("base/5/1259.32767", 4_294_836_224),
             ("base/5/1259.32768", nil), ("base/5/1259.4294967296", nil),
-            ("base/5/PG_VERSION", nil), ("base/5/pg_filenode.map", nil), ("base/5/pg_internal.init", nil), ("global/pg_control", nil),
-            ("base/5/t3_16384", nil), ("base/pgsql_tmp/pgsql_tmp12.0", nil), ("base/5/1259_old", nil), ("base/5/1259_fsm_vm", nil),
+            ("base/5/PG_VERSION", nil), ("base/5/pg_filenode.map", nil), ("base/5/pg_internal.init", nil),
+            ("global/pg_control", nil),
+            ("base/5/t3_16384", nil), ("base/pgsql_tmp/pgsql_tmp12.0", nil), ("base/5/1259_old", nil),
+            ("base/5/1259_fsm_vm", nil),
             ("base/5/1259.", nil), ("base/5/1259.1.2", nil), ("base/5/1259.x", nil), ("base/5/.1", nil), ("base/5/_vm", nil),
-            ("pg_xact/0000", nil), ("pg_wal/000000010000000000000001", nil), ("backup_label", nil), ("1259", nil), ("", nil), ("base", nil),
+            ("pg_xact/0000", nil), ("pg_wal/000000010000000000000001", nil), ("backup_label", nil), ("1259", nil), ("", nil),
+            ("base", nil),
             ("pg_multixact/offsets/0000", nil), ("base/5/١٢", nil),
         ] as [(String, UInt32?)])
     func firstBlock(path: String, block: UInt32?) {
@@ -64,7 +69,8 @@ struct RelationFileTests {
     /// The values were computed by another implementation of pg_checksum_page, which agrees with what initdb wrote.
     @Test(
         "has the checksum that PostgreSQL computes for each block number",
-        arguments: [(0, 0xCF27), (1, 0xCF28), (131_071, 0xDED7), (131_072, 0xCF25), (4_294_967_294, 0x30D9)] as [(UInt32, UInt16)])
+        arguments: [(0, 0xCF27), (1, 0xCF28), (131_071, 0xDED7), (131_072, 0xCF25), (4_294_967_294, 0x30D9)] as [(UInt32, UInt16)]
+    )
     func knownAnswers(block: UInt32, checksum: UInt16) {
         var page = (0..<8192).map { i in UInt8(truncatingIfNeeded: (i * i * 7 + i * 31 + 13) >> 3) }
         page.replaceSubrange(0..<8, with: [UInt8].littleEndian(UInt32(0)) + .littleEndian(UInt32(0x100_0000)))

@@ -7,7 +7,8 @@ struct ReplicationMessageTests {
     static let clock = Timestamp(postgres: 848_675_045_120_000)
 
     static func walData(_ content: [UInt8]) -> [UInt8] {
-        [UInt8(ascii: "w")] + .bigEndian(UInt64(0x300_0168)) + .bigEndian(UInt64(0x300_0200)) + .bigEndian(clock.postgres) + content
+        [UInt8(ascii: "w")] + .bigEndian(UInt64(0x300_0168)) + .bigEndian(UInt64(0x300_0200)) + .bigEndian(clock.postgres)
+            + content
     }
 
     static func keepalive(_ flag: UInt8) -> [UInt8] {
@@ -30,7 +31,9 @@ struct ReplicationMessageTests {
     func truncated() throws {
         for whole in [Self.walData([]), Self.keepalive(1)] {
             for count in whole.indices {
-                let failure = try #require(throws: Failure.self) { try Array(whole.prefix(count)).raw { try ReplicationMessage($0) } }
+                let failure = try #require(throws: Failure.self) {
+                    try Array(whole.prefix(count)).raw { try ReplicationMessage($0) }
+                }
                 #expect(failure.code == .protocolViolation)
             }
         }
@@ -50,7 +53,8 @@ struct ReplicationMessageTests {
         for _ in 0..<500 {
             let kind = Array("wk".utf8).randomElement(using: &random)!
             let extreme = [UInt8](repeating: [0x00, 0x7F, 0x80, 0xFF].randomElement(using: &random)!, count: 40)
-            let bytes = [kind] + (Bool.random(using: &random) ? extreme : random.bytes(40)).prefix(Int.random(in: 0...40, using: &random))
+            let bytes =
+                [kind] + (Bool.random(using: &random) ? extreme : random.bytes(40)).prefix(Int.random(in: 0...40, using: &random))
             do {
                 switch try bytes.raw({ try ReplicationMessage($0) }) {
                 case .walData(_, _, let clock, let count):
@@ -74,7 +78,8 @@ struct StandbyStatusUpdateTests {
         update.replyRequested = replyRequested
         #expect(
             update.bytes == [
-                0x72, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 1, 0x68, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                0x72, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 1, 0x68, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                0xFF, 0xFF,
                 0xFE, flag,
             ])
     }
@@ -96,7 +101,10 @@ struct BaseBackupMessageTests {
 
     @Test(
         "is refused where it is cut off or unknown",
-        arguments: ["", "x", "n", "nbase.tar", "nbase.tar\0", "nbase.tar\0/srv", "nbase.tar\0/srv\0x", "nbase.tar\0/srv\0\0", "p", "p1234567", "p123456789", "mx"])
+        arguments: [
+            "", "x", "n", "nbase.tar", "nbase.tar\0", "nbase.tar\0/srv", "nbase.tar\0/srv\0x", "nbase.tar\0/srv\0\0", "p",
+            "p1234567", "p123456789", "mx",
+        ])
     func refuses(text: String) throws {
         let failure = try #require(throws: Failure.self) { try Array(text.utf8).raw { try BaseBackupMessage($0) } }
         #expect(failure.code == .protocolViolation)
@@ -106,7 +114,9 @@ struct BaseBackupMessageTests {
     func fuzz(seed: Seed) {
         var random = seed.generator
         for _ in 0..<500 {
-            let bytes = [Array("nmdp".utf8).randomElement(using: &random)!] + random.bytes(Int.random(in: 0...12, using: &random)).map { $0 & 0x83 }
+            let bytes =
+                [Array("nmdp".utf8).randomElement(using: &random)!]
+                + random.bytes(Int.random(in: 0...12, using: &random)).map { $0 & 0x83 }
             do {
                 if case .data(let count) = try bytes.raw({ try BaseBackupMessage($0) }) { #expect(count == bytes.count - 1) }
             } catch {

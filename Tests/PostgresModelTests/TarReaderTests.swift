@@ -21,7 +21,9 @@ struct TarWriter {
         modified: [UInt8] = octal(1_795_359_845, 12), link: String = "", prefix: String = ""
     ) -> [UInt8] {
         var header = [UInt8](repeating: 0, count: 512)
-        func put(_ value: some Collection<UInt8>, at offset: Int) { header.replaceSubrange(offset..<(offset + value.count), with: value) }
+        func put(_ value: some Collection<UInt8>, at offset: Int) {
+            header.replaceSubrange(offset..<(offset + value.count), with: value)
+        }
         put(path.utf8, at: 0)
         put(mode, at: 100)
         put(octal(26, 8), at: 108)
@@ -124,7 +126,8 @@ struct TarReaderTests {
             #expect(Dictionary(uniqueKeysWithValues: files.map { ($0.entry.path, $0.content) }) == contents)
             #expect(files.allSatisfy { $0.entry.mode == 0o640 })
             #expect(whole.ended == contents.count)
-            #expect(whole.items.contains { $0.entry.path == "base/space" && $0.entry.kind == .symbolicLink(target: "/srv/space") })
+            #expect(
+                whole.items.contains { $0.entry.path == "base/space" && $0.entry.kind == .symbolicLink(target: "/srv/space") })
             #expect(whole.items.contains { $0.entry.path == "base/5" && $0.entry.kind == .directory && $0.entry.mode == 0o700 })
             #expect(whole.isAtBoundary)
 
@@ -172,7 +175,8 @@ struct TarReaderTests {
         "is refused where a number in a header is none",
         arguments: [
             [0x80, 0, 0, 0] + .bigEndian(UInt64.max), [0x80, 1, 0, 0] + .bigEndian(UInt64(1)), Array("-0000000001\0".utf8),
-            Array("+0000000001\0".utf8), Array("00000000008\0".utf8), Array("0x000000001\0".utf8), [UInt8](repeating: 0xFF, count: 12),
+            Array("+0000000001\0".utf8), Array("00000000008\0".utf8), Array("0x000000001\0".utf8),
+            [UInt8](repeating: 0xFF, count: 12),
         ])
     func badNumber(size: [UInt8]) throws {
         let failure = try #require(throws: Failure.self) { try Self.list(TarWriter.header("a", size: size)) }

@@ -35,9 +35,11 @@ struct TimeTextTests {
     @Test(
         "is refused where it is no time",
         arguments: [
-            "", "now", "yesterday", "2026-11-22", "2026-11-22 ", "15:04:05", "2026-11-22 15", "2026-11-22 15:", "2026-11-22 24:00Z",
+            "", "now", "yesterday", "2026-11-22", "2026-11-22 ", "15:04:05", "2026-11-22 15", "2026-11-22 15:",
+            "2026-11-22 24:00Z",
             "2026-11-22 15:60Z", "2026-11-22 15:04:60Z", "2026-00-22 15:04Z", "2026-13-22 15:04Z", "2026-11-00 15:04Z",
-            "2026-11-31 15:04Z", "2026-02-29 15:04Z", "1900-02-29 15:04Z", "2100-02-29 15:04Z", "26-11-22 15:04Z", "2026-1-2 15:04Z",
+            "2026-11-31 15:04Z", "2026-02-29 15:04Z", "1900-02-29 15:04Z", "2100-02-29 15:04Z", "26-11-22 15:04Z",
+            "2026-1-2 15:04Z",
             "2026-11-22 15:04:05.Z", "2026-11-22 15:04:05.1234567Z", "2026-11-22 15:04:05+", "2026-11-22 15:04:05+3",
             "2026-11-22 15:04:05+16", "2026-11-22 15:04:05+03:60", "2026-11-22 15:04:05+03:0", "2026-11-22 15:04:05+03x",
             "2026-11-22 15:04:05 CET", "2026-11-22 15:04:05 Europe/Berlin", "2026-11-22  15:04:05Z", "2026-11-22 15:04:05Z ",
@@ -63,7 +65,9 @@ struct TimeTextTests {
             }
             // What is read is a time, so its own text is read again, as the same instant.
             if case .instant(let time)? = TimeText(String(decoding: text, as: UTF8.self)) {
-                #expect(TimeText(time.description) == .instant(time) || time.description.hasPrefix("0000") || time.description.hasPrefix("-"))
+                #expect(
+                    TimeText(time.description) == .instant(time) || time.description.hasPrefix("0000")
+                        || time.description.hasPrefix("-"))
             }
         }
     }
@@ -94,7 +98,8 @@ struct TimestampTests {
         var random = seed.generator
         for _ in 0..<100 {
             // From the year 1 to the year 9999.
-            let time = Timestamp(microseconds: Int64.random(in: -62_135_596_800_000_000...253_402_300_799_999_999, using: &random))
+            let time = Timestamp(
+                microseconds: Int64.random(in: -62_135_596_800_000_000...253_402_300_799_999_999, using: &random))
             #expect(TimeText(time.description) == .instant(time))
             #expect(TimeText(time.postgresText) == .instant(time))
             #expect(Timestamp(postgres: time.postgres) == time)
@@ -133,7 +138,11 @@ struct TimestampTests {
         #expect(Self.noon - Timestamp(microseconds: 1_795_359_844_000_000) == 1.12)
     }
 
-    @Test("in another zone has that zone's date and clock", arguments: [(3600 * 10, "2026-11-23", "01:04:05"), (-3600 * 16, "2026-11-21", "23:04:05"), (5400, "2026-11-22", "16:34:05")])
+    @Test(
+        "in another zone has that zone's date and clock",
+        arguments: [
+            (3600 * 10, "2026-11-23", "01:04:05"), (-3600 * 16, "2026-11-21", "23:04:05"), (5400, "2026-11-22", "16:34:05"),
+        ])
     func zones(offset: Int, date: String, clock: String) {
         let local = CivilTime(Self.noon, offsetSeconds: offset)
         #expect((local.date, local.clock) == (date, clock))

@@ -51,10 +51,13 @@ struct TimelineTests {
 
         for _ in 0..<50 {
             var bytes = Array(text.utf8)
-            for _ in 0..<3 where !bytes.isEmpty { bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+            for _ in 0..<3 where !bytes.isEmpty {
+                bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
             do {
                 let read = try TimelineHistory(parsing: String(decoding: bytes, as: UTF8.self), of: history.timeline)
-                #expect(zip(read.ancestors, read.ancestors.dropFirst()).allSatisfy { $0.timeline < $1.timeline && $0.end <= $1.end })
+                #expect(
+                    zip(read.ancestors, read.ancestors.dropFirst()).allSatisfy { $0.timeline < $1.timeline && $0.end <= $1.end })
             } catch let failure as Failure {
                 #expect(failure.code == .damaged)
             }
@@ -104,12 +107,16 @@ struct TimelineTests {
         #expect(TimelineHistory(of: .first).begin == .zero)
     }
 
-    @Test("has a file name of eight upper-case digits", arguments: [(1, "00000001.history"), (0xABCDEF, "00ABCDEF.history")] as [(UInt32, String)])
+    @Test(
+        "has a file name of eight upper-case digits",
+        arguments: [(1, "00000001.history"), (0xABCDEF, "00ABCDEF.history")] as [(UInt32, String)])
     func fileName(timeline: UInt32, name: String) {
         #expect(TimelineID(rawValue: timeline).historyFileName == name)
     }
 
-    @Test("belongs to a timeline whose number is positive", arguments: [("1", true), ("0", false), ("-1", false), ("x", false), ("4294967296", false)])
+    @Test(
+        "belongs to a timeline whose number is positive",
+        arguments: [("1", true), ("0", false), ("-1", false), ("x", false), ("4294967296", false)])
     func numbers(text: String, isOne: Bool) {
         #expect((TimelineID(text) != nil) == isOne)
     }

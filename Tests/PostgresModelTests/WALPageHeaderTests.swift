@@ -7,7 +7,10 @@ struct WALPageHeaderTests {
     static let system = SystemIdentifier(rawValue: 7_711_037_898_349_850_975)
 
     /// XLogLongPageHeaderData: magic, flags, timeline, address, remaining length, padding, system, segment size, block size.
-    static func bytes(timeline: UInt32 = 2, start: UInt64 = 0x300_0000, system: UInt64 = system.rawValue, segment: UInt32 = 16 << 20, flags: UInt16 = 6)
+    static func bytes(
+        timeline: UInt32 = 2, start: UInt64 = 0x300_0000, system: UInt64 = system.rawValue, segment: UInt32 = 16 << 20,
+        flags: UInt16 = 6
+    )
         -> [UInt8]
     {
         .littleEndian(UInt16(0xD110)) + .littleEndian(flags) + .littleEndian(timeline) + .littleEndian(start)
@@ -37,7 +40,8 @@ struct WALPageHeaderTests {
         "fits its segment, or says why not",
         arguments: [
             (bytes(), nil), (bytes(timeline: 1), nil), (bytes(timeline: 3), "it is of timeline 3, not 2"),
-            (bytes(start: 0x400_0000), "it begins at 0/4000000, not at 0/3000000"), (bytes(segment: 1 << 20), "its segment size is 1048576, not 16777216"),
+            (bytes(start: 0x400_0000), "it begins at 0/4000000, not at 0/3000000"),
+            (bytes(segment: 1 << 20), "its segment size is 1048576, not 16777216"),
             (bytes(system: 5), "it belongs to system 5, not to 7711037898349850975"),
         ] as [([UInt8], String?)])
     func mismatch(bytes: [UInt8], reason: String?) throws {

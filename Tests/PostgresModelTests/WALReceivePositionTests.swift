@@ -27,7 +27,11 @@ struct WALReceivePositionTests {
         #expect(!position.hasUnflushed && position.flushed == LSN("0/300064"))
     }
 
-    @Test("takes only what continues it", arguments: [("0/300000", true), ("0/300001", false), ("0/2FFFFF", false), ("1/300000", false), ("FFFFFFFF/FFFFFFFF", false)])
+    @Test(
+        "takes only what continues it",
+        arguments: [
+            ("0/300000", true), ("0/300001", false), ("0/2FFFFF", false), ("1/300000", false), ("FFFFFFFF/FFFFFFFF", false),
+        ])
     func check(start: String, isNext: Bool) {
         let position = Self.position()
         if isNext {

@@ -53,7 +53,8 @@ struct WALSegmentTests {
     @Test(
         "is not made of another file's name",
         arguments: [
-            "", "00000001", "00000002.history", "00000001000000000000000", "0000000100000000000000030", "00000001000000000000000g",
+            "", "00000001", "00000002.history", "00000001000000000000000", "0000000100000000000000030",
+            "00000001000000000000000g",
             "0000000100000000000000ab", "000000000000000000000003", "000000010000000000000100", "+00000010000000000000003",
             "000000010000000000000003.partial", "00000001000000000000000３",
         ])
@@ -92,12 +93,18 @@ struct WALSegmentSizeTests {
 
     @Test(
         "is refused where it cannot be one",
-        arguments: ["", "MB", "16", "16 MB", "16mb", "3MB", "512kB", "2GB", "-16MB", "0MB", "9223372036854775807GB", "16TB", "1.5MB"])
+        arguments: [
+            "", "MB", "16", "16 MB", "16mb", "3MB", "512kB", "2GB", "-16MB", "0MB", "9223372036854775807GB", "16TB", "1.5MB",
+        ])
     func refuses(setting: String) {
         #expect(WALSegmentSize(setting: setting) == nil)
     }
 
-    @Test("is a power of two from 1 MiB to 1 GiB", arguments: [(1 << 20, true), (1 << 30, true), (1 << 19, false), (1 << 31, false), (3 << 20, false), (0, false), (-1, false)])
+    @Test(
+        "is a power of two from 1 MiB to 1 GiB",
+        arguments: [
+            (1 << 20, true), (1 << 30, true), (1 << 19, false), (1 << 31, false), (3 << 20, false), (0, false), (-1, false),
+        ])
     func bounds(bytes: Int, isOne: Bool) {
         #expect((WALSegmentSize(bytes: bytes) != nil) == isOne)
     }

@@ -16,7 +16,8 @@ struct BackupRoundTripTests {
     ]
 
     static func contents(_ random: inout SeededGenerator) -> [Content] {
-        (sizes + (0..<40).map { _ in Int.random(in: 0...200_000, using: &random) }).shuffled(using: &random).enumerated().map { number, size in
+        (sizes + (0..<40).map { _ in Int.random(in: 0...200_000, using: &random) }).shuffled(using: &random).enumerated().map {
+            number, size in
             let noise = random.bytes(min(size, 5000))
             return Content("base/5/file-\(number)", noise + [UInt8](repeating: UInt8(number), count: size - noise.count))
         }
@@ -84,7 +85,10 @@ struct BackupRoundTripTests {
             record.packs = summary.packs
             var found: [MapEntry] = []
             try example.reader(record).entries { found.append($0) }
-            #expect(found == sent + [MapEntry(path: "empty", mode: 0o640, modified: 5, kind: .file(size: 0, checksum: 0, extents: []))])
+            #expect(
+                found == sent + [
+                    MapEntry(path: "empty", mode: 0o640, modified: 5, kind: .file(size: 0, checksum: 0, extents: []))
+                ])
             #expect(summary.packs == [])
         }
     }
@@ -135,7 +139,9 @@ struct BackupRoundTripTests {
             let writer = try example.writer("20261122T150405Z")
             try SmallFile.write("in the way", to: example.packPath("20261122T150405Z-0"))
             let failure = try #require(throws: Failure.self) {
-                for number in 0..<100 { try example.write(Content("\(number)", [UInt8](repeating: 1, count: Frame.capacity)), to: writer) }
+                for number in 0..<100 {
+                    try example.write(Content("\(number)", [UInt8](repeating: 1, count: Frame.capacity)), to: writer)
+                }
                 _ = try writer.finish()
             }
             #expect(failure.code == .inputOutput && failure.message.contains("20261122T150405Z-0.pack"))
@@ -186,7 +192,9 @@ struct BackupRoundTripTests {
             var contents: [Content] = []
             var bad: Set<BackupRecord.BadPage> = []
             for number in 0..<60 {
-                if number % 3 == 0 { contents.append(Content("base/5/PG_VERSION", random.bytes(Int.random(in: 1...9000, using: &random)))) }
+                if number % 3 == 0 {
+                    contents.append(Content("base/5/PG_VERSION", random.bytes(Int.random(in: 1...9000, using: &random))))
+                }
                 let pages = number % 20 == 7 ? 150 : Int.random(in: 0...17, using: &random)
                 let first: UInt32 = number % 5 == 0 ? 131_072 : 0
                 var content = Content("base/5/\(16384 + number)\(first > 0 ? ".1" : "")", [])
@@ -213,8 +221,11 @@ struct BackupRoundTripTests {
         try RepositoryExample.with { example in
             let noise = [UInt8](repeating: 0x55, count: 8192)
             for (checks, expected) in [(false, 0), (true, 1)] {
-                let writer = try example.writer("2026112\(expected)T150405Z", checksPages: checks, backupBegin: LSN("FFFFFFFF/0")!)
-                for path in ["base/5/1259", "base/5/PG_VERSION", "pg_xact/0000"] { try example.write(Content(path, noise), to: writer) }
+                let writer = try example.writer(
+                    "2026112\(expected)T150405Z", checksPages: checks, backupBegin: LSN("FFFFFFFF/0")!)
+                for path in ["base/5/1259", "base/5/PG_VERSION", "pg_xact/0000"] {
+                    try example.write(Content(path, noise), to: writer)
+                }
                 try example.write(Content("base/5/1260", noise + [1]), to: writer)
                 #expect(try writer.finish().badPages.count == expected)
             }

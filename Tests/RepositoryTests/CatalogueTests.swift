@@ -43,7 +43,9 @@ struct CatalogueTests {
     func findsNothing(reference: String) throws {
         try RepositoryExample.with { example in
             let failure = try #require(throws: Failure.self) { try example.catalogue.find(reference) }
-            #expect(failure.code == .backupMissing && failure.message.contains("\"\(reference)\"") && failure.hint == "Take one: pgark backup")
+            #expect(
+                failure.code == .backupMissing && failure.message.contains("\"\(reference)\"")
+                    && failure.hint == "Take one: pgark backup")
         }
     }
 
@@ -92,7 +94,9 @@ struct CatalogueTests {
             record.method = .incremental
             record.reference = "20261121T000000Z"
             record.tablespaces = [.init(oid: "16384", location: "/srv/a b")]
-            record.configuration = [.init(kind: .included, path: "/etc/x", name: "1-x", content: .init(bytes: 3, checksum: 0xABC))]
+            record.configuration = [
+                .init(kind: .included, path: "/etc/x", name: "1-x", content: .init(bytes: 3, checksum: 0xABC))
+            ]
             record.configurationMissing = ["/etc/y: Permission denied"]
             record.badPages = [.init(path: "base/5/1259", block: 3)]
             record.durationSeconds = 1.25
@@ -134,7 +138,8 @@ struct CatalogueTests {
     @Test("deletes a backup and its packs, and frees what they took")
     func delete() throws {
         try RepositoryExample.with { example in
-            let first = try example.backup([Content("a", [UInt8](repeating: 1, count: 300_000))], .example(id: "20261121T000000Z"))
+            let first = try example.backup(
+                [Content("a", [UInt8](repeating: 1, count: 300_000))], .example(id: "20261121T000000Z"))
             let second = try example.backup([Content("b", [2])], .example(id: "20261122T000000Z", end: "0/300000"))
             let size = try first.packs.reduce(0) { $0 + (try Directory.status(example.packPath($1))?.size ?? 0) }
             #expect(try example.catalogue.delete(first.id).rawValue >= size)

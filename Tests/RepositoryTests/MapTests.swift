@@ -55,7 +55,9 @@ struct MapBytes {
 @Suite("A map")
 struct MapTests {
     /// A backup without content whose map is this file's; `pieces` gives the length of the next zstd frame.
-    static func entries(_ example: RepositoryExample, _ content: [UInt8], packs: Int = 1, pieces: (() -> Int)? = nil) throws -> [MapEntry] {
+    static func entries(_ example: RepositoryExample, _ content: [UInt8], packs: Int = 1, pieces: (() -> Int)? = nil) throws
+        -> [MapEntry]
+    {
         let reader = example.reader(.example(packs: (0..<packs).map { "pack-\($0)" }))
         try Directory.create(reader.mapPath.removingLastComponent())
         var stored: [UInt8] = []
@@ -108,7 +110,9 @@ struct MapTests {
                 map.variable(UInt64(size))
                 map.raw(checksum)
                 map.variable(UInt64(extents.count))
-                for extent in extents { for field in [extent.length, extent.pack, extent.frame, extent.offset] { map.variable(UInt64(field)) } }
+                for extent in extents {
+                    for field in [extent.length, extent.pack, extent.frame, extent.offset] { map.variable(UInt64(field)) }
+                }
             }
             entries.append(MapEntry(path: path, mode: mode, modified: modified, kind: kind))
         }
@@ -221,7 +225,9 @@ struct MapTests {
         try RepositoryExample.with { example in
             for _ in 0..<60 {
                 let kinds = "DLFE".utf8.shuffled(using: &random)
-                let noise = random.bytes(Int.random(in: 0...80, using: &random)).map { Bool.random(using: &random) ? $0 : $0 & 0x07 }
+                let noise = random.bytes(Int.random(in: 0...80, using: &random)).map {
+                    Bool.random(using: &random) ? $0 : $0 & 0x07
+                }
                 Self.refused(example, Array("PGARKMAP".utf8) + [1, kinds[0]] + noise)
             }
         }

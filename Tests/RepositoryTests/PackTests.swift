@@ -86,7 +86,9 @@ struct PackTests {
         try Self.with { example, record, path, bytes in
             for missing in 1...(Self.trailerSize + 3 * 20) {
                 try overwrite(path, bytes.dropLast(missing))
-                for frame in 0..<3 { #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "-\(missing)") }
+                for frame in 0..<3 {
+                    #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "-\(missing)")
+                }
             }
         }
     }
@@ -99,7 +101,9 @@ struct PackTests {
                 var damaged = bytes
                 damaged[place] ^= UInt8.random(in: 1...255, using: &random)
                 try overwrite(path, damaged)
-                for frame in 0..<3 { #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "byte \(place)") }
+                for frame in 0..<3 {
+                    #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "byte \(place)")
+                }
             }
         }
     }
@@ -133,7 +137,9 @@ struct PackTests {
         }
     }
 
-    @Test("that is missing, empty or another file is damaged", arguments: [nil, "", "PGARKPCK", "something else, which is no pack at all"])
+    @Test(
+        "that is missing, empty or another file is damaged",
+        arguments: [nil, "", "PGARKPCK", "something else, which is no pack at all"])
     func noPack(content: String?) throws {
         try Self.with { example, record, path, _ in
             if let content { try SmallFile.write(content, to: path) } else { try Directory.remove(path) }
@@ -165,7 +171,8 @@ struct PackTests {
                 var damaged = bytes
                 let start = Int.random(in: 0..<damaged.count, using: &random)
                 let count = min(Int.random(in: 1...60, using: &random), damaged.count - start)
-                damaged.replaceSubrange(start..<(start + count), with: random.bytes(Bool.random(using: &random) ? count : count / 2))
+                damaged.replaceSubrange(
+                    start..<(start + count), with: random.bytes(Bool.random(using: &random) ? count : count / 2))
                 try overwrite(path, damaged)
                 for frame in 0..<3 {
                     do {

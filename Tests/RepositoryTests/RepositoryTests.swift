@@ -64,7 +64,9 @@ struct RepositoryTests {
         }
     }
 
-    @Test("with a damaged record says which", arguments: ["repository.json", "main/cluster.json"], ["", "{", "[]", "\u{0}", "{\"format\": 1}"])
+    @Test(
+        "with a damaged record says which", arguments: ["repository.json", "main/cluster.json"],
+        ["", "{", "[]", "\u{0}", "{\"format\": 1}"])
     func damaged(file: String, content: String) throws {
         try RepositoryExample.with { example in
             let path = example.repository.root.appending(FilePath(file).components)
@@ -98,11 +100,14 @@ struct RepositoryTests {
     @Test(
         "out of reach keeps the reason, and other failures stay what they are",
         arguments: [
-            (.permissionDenied, .repositoryUnreachable), (.inputOutput, .repositoryUnreachable), (.damaged, .damaged), (.diskFull, .diskFull),
+            (.permissionDenied, .repositoryUnreachable), (.inputOutput, .repositoryUnreachable), (.damaged, .damaged),
+            (.diskFull, .diskFull),
         ] as [(Failure.Code, Failure.Code)])
     func reaching(code: Failure.Code, expected: Failure.Code) throws {
         let failure = try #require(throws: Failure.self) {
-            try Repository.reaching("/some/root") { throw Failure(code, "could not open x: why", details: ["errno 13"], hint: "Do it.") }
+            try Repository.reaching("/some/root") {
+                throw Failure(code, "could not open x: why", details: ["errno 13"], hint: "Do it.")
+            }
         }
         #expect(failure.code == expected)
         #expect(failure.message.hasSuffix("could not open x: why") && failure.details == ["errno 13"] && failure.hint == "Do it.")

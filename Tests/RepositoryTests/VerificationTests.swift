@@ -13,7 +13,8 @@ struct VerificationTests {
         var random = Seed(value: 1).generator
         return [
             Content("PG_VERSION", Array("15\n".utf8)), Content("base/5/1259", pages(0..<20, &random)),
-            Content("base/5/1259.1", pages(131_072..<131_162, &random)), Content("base/5/1260", pages(0..<1, &random)), Content("empty", []),
+            Content("base/5/1259.1", pages(131_072..<131_162, &random)), Content("base/5/1260", pages(0..<1, &random)),
+            Content("empty", []),
         ]
     }()
 
@@ -95,7 +96,8 @@ struct VerificationTests {
         }
     }
 
-    @Test("finds another byte in the manifest and in a saved configuration file", arguments: ["manifest", "config/0-pg_hba.conf"])
+    @Test(
+        "finds another byte in the manifest and in a saved configuration file", arguments: ["manifest", "config/0-pg_hba.conf"])
     func otherFiles(name: String) throws {
         try Self.with { example, record in
             try Self.flip(example.catalogue.directory(of: record.id).appending(FilePath(name).components), at: 3)

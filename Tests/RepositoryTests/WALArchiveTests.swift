@@ -10,7 +10,9 @@ struct WALArchiveTests {
     typealias Range = WALArchive.Range
 
     static let size = RepositoryExample.system.walSegmentSize.bytes
-    static func segment(_ number: UInt64, _ timeline: UInt32 = 1) -> WALSegment { RepositoryExample.segment(number, timeline: timeline) }
+    static func segment(_ number: UInt64, _ timeline: UInt32 = 1) -> WALSegment {
+        RepositoryExample.segment(number, timeline: timeline)
+    }
 
     static func content(_ path: FilePath) throws -> [UInt8] {
         var content: [UInt8] = []
@@ -118,7 +120,8 @@ struct WALArchiveTests {
     @Test("shows contiguous stretches of each timeline, with gaps between them")
     func ranges() throws {
         try RepositoryExample.with { example in
-            try example.putArchived(Self.segment(2), Self.segment(3), Self.segment(6), Self.segment(4, 2), Self.segment(0x1000, 2))
+            try example.putArchived(
+                Self.segment(2), Self.segment(3), Self.segment(6), Self.segment(4, 2), Self.segment(0x1000, 2))
             try example.putComplete(Self.segment(4))
             try example.putPartial(Self.segment(7), bytes: 0x100)
             try example.putPartial(Self.segment(5, 2), bytes: 0)
@@ -127,7 +130,9 @@ struct WALArchiveTests {
                     "1: 0/200000 to 0/500000", "1: 0/600000 to 0/700100", "2: 0/400000 to 0/500000", "2: 1/0 to 1/100000",
                 ])
             let first = try #require(try example.archive.ranges().first)
-            let archived = try [2, 3].reduce(0) { $0 + (try Directory.status(example.archive.archivedPath(Self.segment($1)))?.size ?? 0) }
+            let archived = try [2, 3].reduce(0) {
+                $0 + (try Directory.status(example.archive.archivedPath(Self.segment($1)))?.size ?? 0)
+            }
             #expect(first.segments == 3 && first.storedBytes == archived + Self.size)
         }
     }
@@ -137,7 +142,9 @@ struct WALArchiveTests {
         try RepositoryExample.with { example in
             try example.putArchived(Self.segment(2))
             let folder = example.archive.archivedPath(Self.segment(2)).removingLastComponent()
-            for name in ["000000010000000000000003.zst.tmp", "000000010000000000000003", "x.zst", "00000001000000000000100000.zst"] {
+            for name in [
+                "000000010000000000000003.zst.tmp", "000000010000000000000003", "x.zst", "00000001000000000000100000.zst",
+            ] {
                 try SmallFile.write("x", to: folder.appending(name))
             }
             try SmallFile.write("x", to: example.repository.incoming.appending("frontier.json"))
@@ -168,7 +175,8 @@ struct WALArchiveTests {
     @Test(
         "tells how far WAL reaches from a position without a gap",
         arguments: [
-            ("0/200000", 1, "0/400000"), ("0/3FFFFF", 1, "0/400000"), ("0/400000", 1, "0/400000"), ("0/400001", 1, nil), ("0/1FFFFF", 1, nil),
+            ("0/200000", 1, "0/400000"), ("0/3FFFFF", 1, "0/400000"), ("0/400000", 1, "0/400000"), ("0/400001", 1, nil),
+            ("0/1FFFFF", 1, nil),
             ("0/600000", 1, "0/600010"), ("0/200000", 2, nil),
         ] as [(String, UInt32, String?)])
     func reach(start: String, timeline: UInt32, end: String?) throws {
@@ -229,7 +237,8 @@ struct WALArchiveTests {
         try RepositoryExample.with { example in
             #expect(try example.archive.moment() == nil)
             let moment = WALArchive.Moment(
-                timeline: TimelineID(rawValue: 2), durableLSN: LSN("0/300100")!, time: Timestamp(microseconds: 1_795_359_845_000_007))
+                timeline: TimelineID(rawValue: 2), durableLSN: LSN("0/300100")!,
+                time: Timestamp(microseconds: 1_795_359_845_000_007))
             try example.archive.note(moment)
             #expect(try example.archive.moment() == moment)
         }

@@ -9,7 +9,8 @@ struct ChecksumTests {
         "has the known answers",
         arguments: [
             (Array("123456789".utf8), 0xE306_9283), ([], 0), (Array(repeating: 0, count: 32), 0x8A91_36AA),
-            (Array(repeating: 0xFF, count: 32), 0x62A8_AB43), (Array(0..<32), 0x46DD_794E), (Array((0..<32).reversed()), 0x113F_DB5C),
+            (Array(repeating: 0xFF, count: 32), 0x62A8_AB43), (Array(0..<32), 0x46DD_794E),
+            (Array((0..<32).reversed()), 0x113F_DB5C),
         ] as [([UInt8], UInt32)])
     func knownAnswers(bytes: [UInt8], value: UInt32) {
         #expect(CRC32C(bytes).value == value)

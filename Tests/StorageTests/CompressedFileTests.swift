@@ -69,7 +69,9 @@ struct CompressedFileTests {
             let writer = try CompressedFileWriter(path, level: .standard)
             try [1, 2, 3].withUnsafeBytes { try writer.write($0) }
             try writer.commit()
-            let failure = try #require(throws: Failure.self) { try CompressedFile.read(path) { _ in throw Failure(.diskFull, "no") } }
+            let failure = try #require(throws: Failure.self) {
+                try CompressedFile.read(path) { _ in throw Failure(.diskFull, "no") }
+            }
             #expect(failure.code == .diskFull)
         }
     }

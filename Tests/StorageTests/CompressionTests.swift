@@ -26,7 +26,9 @@ struct CompressionTests {
 
     static func content(of frame: [UInt8], count: Int) throws -> [UInt8] {
         var target = [UInt8](repeating: 0, count: count)
-        try frame.withUnsafeBytes { source in try target.withUnsafeMutableBytes { try Decompressor().decompress(source, into: $0) } }
+        try frame.withUnsafeBytes { source in
+            try target.withUnsafeMutableBytes { try Decompressor().decompress(source, into: $0) }
+        }
         return target
     }
 
@@ -133,7 +135,9 @@ struct CompressionTests {
     func fuzz(seed: Seed) {
         var random = seed.generator
         for _ in 0..<50 {
-            let bytes = [0x28, 0xB5, 0x2F, 0xFD].prefix(Int.random(in: 0...4, using: &random)) + random.bytes(Int.random(in: 1...500, using: &random))
+            let bytes =
+                [0x28, 0xB5, 0x2F, 0xFD].prefix(Int.random(in: 0...4, using: &random))
+                + random.bytes(Int.random(in: 1...500, using: &random))
             do { _ = try Self.content(ofStream: Array(bytes)) } catch { #expect((error as? Failure)?.code == .damaged) }
             do { _ = try Self.content(of: Array(bytes), count: 1000) } catch { #expect((error as? Failure)?.code == .damaged) }
         }

@@ -62,7 +62,10 @@ struct FileTests {
 
     @Test(
         "says by its code what kind of obstacle there was",
-        arguments: [(28, .diskFull), (122, .diskFull), (13, .permissionDenied), (1, .permissionDenied), (30, .permissionDenied), (5, .inputOutput)]
+        arguments: [
+            (28, .diskFull), (122, .diskFull), (13, .permissionDenied), (1, .permissionDenied), (30, .permissionDenied),
+            (5, .inputOutput),
+        ]
             as [(Int32, Failure.Code)])
     func codes(error: Int32, code: Failure.Code) {
         let failure = Failure.system("write", "/some/file", error: error)

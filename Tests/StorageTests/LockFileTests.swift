@@ -15,7 +15,9 @@ struct LockFileTests {
             let lock = try #require(try LockFile.take(path, purpose: "pgark backup"))
             #expect(try LockFile.take(path, purpose: "pgark delete") == nil)
             #expect(try LockFile.isHeld(path))
-            let failure = try #require(throws: Failure.self) { try LockFile.require(path, purpose: "pgark delete", to: "delete the backup") }
+            let failure = try #require(throws: Failure.self) {
+                try LockFile.require(path, purpose: "pgark delete", to: "delete the backup")
+            }
             #expect(failure.code == .locked)
             #expect(failure.message == "could not delete the backup: pgark backup, process \(getpid()) holds the lock")
             #expect(try LockFile.holder(path) == "pgark backup, process \(getpid())")
@@ -46,7 +48,8 @@ struct LockFileTests {
             let path = root.appending("a.lock")
             try SmallFile.write("", to: path)
             // flock(1) holds it until its child ends; the child says that it runs.
-            let holder = try Command("/usr/bin/flock", ["--no-fork", path.string, "/bin/sleep", "600"]).start(log: root.appending("log"))
+            let holder = try Command("/usr/bin/flock", ["--no-fork", path.string, "/bin/sleep", "600"]).start(
+                log: root.appending("log"))
             defer { kill(holder.pid, SIGKILL) }
             try eventually("the other process holds the lock") { try LockFile.isHeld(path) }
             #expect(try LockFile.take(path, purpose: "us") == nil)

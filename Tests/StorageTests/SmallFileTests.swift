@@ -51,7 +51,9 @@ struct SmallFileTests {
     func atomic() throws {
         try withScratchDirectory { root in
             let path = root.appending("a")
-            @Sendable func content(_ number: Int) -> [UInt8] { [UInt8](repeating: UInt8(number), count: 1 + number * 7919 % 50_000) }
+            @Sendable func content(_ number: Int) -> [UInt8] {
+                [UInt8](repeating: UInt8(number), count: 1 + number * 7919 % 50_000)
+            }
             try SmallFile.write(content(0), to: path)
             let isOver = Monitor(false)
             let reader = WorkerThread("reader") {
@@ -60,7 +62,9 @@ struct SmallFileTests {
                     let isLast = isOver.read { $0 }
                     let bytes = try #require(try SmallFile.read(path))
                     let number = Int(try #require(bytes.first))
-                    guard bytes == content(number) else { throw TestFailure("a mix of \(bytes.count) bytes that begins with \(number)") }
+                    guard bytes == content(number) else {
+                        throw TestFailure("a mix of \(bytes.count) bytes that begins with \(number)")
+                    }
                     seen += 1
                     if isLast { return (seen: seen, last: number) }
                 }

@@ -1,0 +1,167 @@
+import Lab
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What is stored may rot. `verify` names what is hit, and nothing damaged is ever handed out as if it were whole.
+@Suite("A damaged repository")
+struct DamageTests {
+    /// A backup of a table of some megabytes, in a site of its own.
+    private func with(_ body: (TestSite, TestServer, Pgark, _ relation: String) throws -> Void) throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary()
+            let pgark = try site.pgark(node)
+            try node.fill("large", megabytes: 4)
+            let relation = try node.value("SELECT pg_relation_filepath('large')")
+            try pgark("backup")
+            try body(site, node, pgark, relation)
+        }
+    }
+
+    @Test("is found by verify, which names the backup, the file and the block, and never restored")
+    func damagedPayload() throws {
+        try with { site, _, pgark, relation in
+            let backup = try #require(try pgark("list").backups[0].id.string)
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            // Somewhere in the largest file's frames, which are the larger part of the pack by far.
+            let size = try File(pack, .read).size
+            for (what, offset) in [("a payload", size / 2), ("another payload", size / 2 + 100_000)] {
+                try site.withDamage(pack, at: offset) {
+                    let problems = try pgark.problems("verify", "--all")
+                    #expect(problems.count == 1, "\(what): \(problems)")
+                    let problem = try #require(problems.first)
+                    #expect(problem.backup.string == backup && problem.file.string == relation, "\(what): \(problem)")
+                    #expect(try #require(problem.block.int) % 64 == 0, "\(what): the frame's first block, \(problem)")
+                    try expectNothingRestored(site, pgark, what)
+                }
+            }
+            #expect(try pgark("verify", "--deep", "--all").problems.array.isEmpty)
+        }
+    }
+
+    @Test("whose frame header is hit, or whose pack is missing or cut short, is found and never restored")
+    func damagedStructure() throws {
+        try with { site, _, pgark, _ in
+            let backup = try #require(try pgark("list").backups[0].id.string)
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            func expectFound(_ what: String) throws {
+                let problems = try pgark.problems("verify", "latest")
+                #expect(
+                    !problems.isEmpty && problems.allSatisfy { $0.backup.string == backup && $0.file.string != nil }, "\(what)")
+                try expectNothingRestored(site, pgark, what)
+            }
+            try site.withDamage(pack, at: 16 + 5) { try expectFound("the first frame's header") }
+            try site.withMoved(pack) { try expectFound("no pack") }
+            let whole = try Array(#require(SmallFile.read(pack)))
+            try SmallFile.write(whole.prefix(whole.count / 2), to: pack, permissions: 0o640, owner: site.owner)
+            try expectFound("half a pack")
+        }
+    }
+
+    @Test("whose pack's header, index or trailer is hit is found, and restored from what the frames say themselves")
+    func damagedIndex() throws {
+        try with { site, node, pgark, _ in
+            let digest = try node.dumpDigest()
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            let size = try File(pack, .read).size
+            for (what, offset) in [("header", 8), ("index", size - 24 - 10), ("trailer", size - 4), ("trailer", size - 24)] {
+                try site.withDamage(pack, at: offset) {
+                    let problems = try pgark.problems("verify", "latest")
+                    #expect(problems.contains { $0.file.string == pack.lastComponent?.string }, "\(what): \(problems)")
+                    let restored = try pgark.restore(to: "restored-\(offset)")
+                    try restored.recover()
+                    #expect(try restored.dumpDigest() == digest, "\(what)")
+                    restored.discard()
+                }
+            }
+        }
+    }
+
+    @Test("whose map, manifest or record is hit is found and never restored", arguments: ["map.zst", "manifest", "backup.json"])
+    func damagedRecord(name: String) throws {
+        try with { site, _, pgark, _ in
+            let backup = try #require(try pgark("list").backups[0].id.string)
+            let file = pgark.repository.pushing(FilePath("backups/\(backup)/\(name)"))
+            try site.withDamage(file, at: File(file, .read).size / 2) {
+                if name == "backup.json" {
+                    try pgark.fails(.damaged, 1, "verify", "--all")
+                } else {
+                    let problems = try pgark.problems("verify", "latest")
+                    #expect(problems.contains { $0.backup.string == backup && $0.file.string == name }, "\(problems)")
+                }
+                try expectNothingRestored(site, pgark, name)
+            }
+        }
+    }
+
+    @Test("whose WAL is hit is found; wal get fails above 125 and leaves nothing")
+    func damagedWAL() throws {
+        try with { site, node, pgark, _ in
+            let receiver = try pgark.receive()
+            let segment = try #require(try pgark("wal", "switch").segment.string)
+            try pgark("backup")
+            try pgark("wal", "switch")
+            try receiver.stop()
+            for file in try site.files(in: pgark.repository.pushing(FilePath("wal/\(segment.prefix(16))"))) {
+                let name = try #require(file.lastComponent?.stem)
+                try site.withDamage(file, at: File(file, .read).size / 2) {
+                    let problems = try pgark.problems("verify", "--all")
+                    if name > segment { #expect(problems.contains { $0.file.string?.contains(name) == true }, "\(problems)") }
+                    let target = site.directory.appending("delivered")
+                    let outcome = try pgark.run("wal", "get", name, target.string)
+                    guard case .exited(let status) = outcome.status else { return Issue.record("\(outcome)") }
+                    #expect(status > 125, "\(outcome.text)")
+                    #expect(try !Directory.exists(target))
+                }
+            }
+        }
+    }
+
+    private func expectNothingRestored(_ site: TestSite, _ pgark: Pgark, _ what: String) throws {
+        let place = site.directory.appending("damaged")
+        let error = try pgark.fails(.damaged, 1, "restore", "--to", place.string, "--yes")
+        #expect(error.message.string?.isEmpty == false, "\(what)")
+        #expect(try !Directory.exists(place.pushing(FilePath("global/pg_control"))), "\(what)")
+        if let names = try Directory.names(in: place) {
+            #expect(names.isEmpty || names.contains("pgark_restore_incomplete"), "\(what): \(names)")
+        }
+        try Directory.removeTree(place)
+    }
+}
+
+extension Pgark {
+    /// What `verify` finds; it must find something and say so by its exit status.
+    fileprivate func problems(_ arguments: String...) throws -> [JSON] {
+        let outcome = try run(arguments + ["--json"])
+        #expect(outcome.status == .exited(5), "\(outcome.text)")
+        return try outcome.json.problems.array
+    }
+}
+
+extension TestSite {
+    fileprivate func files(in directory: FilePath) throws -> [FilePath] {
+        try (Directory.names(in: directory) ?? []).map { directory.appending($0) }
+    }
+
+    /// Turns the bits of one byte over for as long as `body` takes.
+    fileprivate func withDamage(_ path: FilePath, at offset: Int, _ body: () throws -> Void) throws {
+        func turn() throws {
+            let file = try File(path, .update)
+            let turned = try file.bytes(at: offset, count: 1).map { ~$0 }
+            try turned.withUnsafeBytes { try file.write($0, at: offset) }
+        }
+        try turn()
+        try body()
+        try turn()
+    }
+
+    fileprivate func withMoved(_ path: FilePath, _ body: () throws -> Void) throws {
+        let aside = directory.appending("aside")
+        try Directory.rename(path, to: aside)
+        try body()
+        try Directory.rename(aside, to: path)
+    }
+}

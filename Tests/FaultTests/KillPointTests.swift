@@ -1,0 +1,80 @@
+import Glibc
+import Lab
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+/// kill -9 where it is unlikely to fall by chance: as the process is about to make the n-th call of a kind, which strace
+/// turns into its death.
+@Suite("Killed at the moment of a system call")
+struct KillPointTests {
+    struct Point: CustomTestStringConvertible {
+        let call: String
+        let number: Int
+        var testDescription: String { "\(call) \(number)" }
+
+        var wrapper: [String] {
+            // strace counts the calls of each thread by itself.
+            [
+                "/usr/bin/strace", "-f", "-qq", "-e", "trace=\(call)", "-e", "inject=\(call):signal=SIGKILL:when=\(number)", "-o",
+                "/dev/null",
+            ]
+        }
+    }
+
+    private static func points(_ counts: KeyValuePairs<String, Int>) -> [Point] {
+        counts.flatMap { call, count in (1...count).map { Point(call: call, number: $0) } }
+    }
+
+    @Test(
+        "a first backup can be taken again and leaves no garbage",
+        arguments: [points(["rename": 6, "fdatasync": 4, "fsync": 7, "mkdir": 4, "pwrite64": 2])])
+    func backup(points: [Point]) throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary()
+            var killed = 0
+            for (number, point) in points.enumerated() {
+                let pgark = try site.pgark(node, repository: "repository\(number)")
+                let status = try pgark.command(["backup"], under: point.wrapper).outcome().status
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.testDescription)")
+                killed += status == .exited(0) ? 0 : 1
+                let again = try pgark.run("backup", "--json")
+                #expect(again.status == .exited(0), "\(point.testDescription): \(again.text)")
+                try pgark.expectWhole(point.testDescription)
+                try pgark.expectNoGarbage(point.testDescription)
+                try Directory.removeTree(pgark.repository.removingLastComponent())
+            }
+            #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")
+        }
+    }
+
+    @Test(
+        "a restore can be begun anew in the same directory",
+        arguments: [points(["rename": 3, "fsync": 3, "ftruncate": 2, "mkdir": 3, "pwrite64": 3, "syncfs": 1, "unlink": 1])])
+    func restore(points: [Point]) throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary()
+            let pgark = try site.pgark(node)
+            try pgark("backup")
+            let place = site.directory.appending("restored")
+            let arguments = ["restore", "--to", place.string, "--yes"]
+            var killed = 0
+            for point in points {
+                let status = try pgark.command(arguments, under: point.wrapper).outcome().status
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.testDescription)")
+                killed += status == .exited(0) ? 0 : 1
+                // With the control file all is there: what is missing is only the removal of the marker.
+                if try !Directory.exists(place.pushing(FilePath("global/pg_control"))) {
+                    let again = try pgark.run(arguments)
+                    #expect(again.status == .exited(0), "\(point.testDescription): \(again.text)")
+                }
+                #expect(try Directory.exists(place.pushing(FilePath("global/pg_control"))), "\(point.testDescription)")
+                try Directory.removeTree(place)
+            }
+            #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")
+        }
+    }
+}
