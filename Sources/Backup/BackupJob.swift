@@ -131,6 +131,7 @@ package struct BackupJob {
     }
 
     private func collectLeftovers(_ catalogue: Catalogue) throws {
+        try repository.removeLeftovers()
         let freed = try catalogue.collectGarbage()
         if freed.rawValue > 0 { reporter.note("removed \(freed) that an interrupted backup or deletion had left") }
     }

@@ -68,7 +68,7 @@ package struct RestoreDestination: Sendable {
         guard status.kind == .directory else {
             throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not a directory")
         }
-        let names = try Directory.names(in: place) ?? []
+        let names = try names(in: place)
         if names.isEmpty { return }
         if let pid = try runningServer(in: place) {
             throw Failure(
@@ -124,6 +124,11 @@ package struct RestoreDestination: Sendable {
         return text == markerText
     }
 
+    /// What is there, but for a marker that another restore was killed over before it had its name.
+    private func names(in place: FilePath) throws -> [String] {
+        try (Directory.names(in: place) ?? []).filter { !($0.hasPrefix(Self.marker + ".") && SmallFile.isAbandoned($0)) }
+    }
+
     private var markerText: String { "pgark is restoring to \(directory)\n" }
 
     /// Makes every place an empty directory that says whose it is. The lock is to be held until `finish`: another restore to
@@ -132,7 +137,7 @@ package struct RestoreDestination: Sendable {
         let unfinished = try places.filter { try isUnfinished($0) }
         for place in places {
             try Directory.create(place, permissions: permissions, owner: owner)
-            guard try unfinished.contains(place) || Directory.names(in: place)?.isEmpty == true else {
+            guard try unfinished.contains(place) || names(in: place).isEmpty else {
                 throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
             }
         }

@@ -125,6 +125,7 @@ package struct RestoreJob {
     }
 
     private func copyManifest(_ reader: BackupReader) throws {
+        try reader.requireUndamaged(reader.manifestPath, plan.record.manifest)
         let source = try File(reader.manifestPath, .read)
         let target = try File(destination.directory.appending("backup_manifest"), .replace)
         try target.setOwnerIfRoot(destination.owner)

@@ -24,6 +24,7 @@ package struct RestoredConfiguration: Sendable {
             guard let text = try SmallFile.readText(reader.configurationPath(file)) else {
                 throw Failure(.damaged, "could not restore \(file.path): \(file.name) is missing in the backup")
             }
+            try reader.requireUndamaged(reader.configurationPath(file), file.content)
             let name = Self.name(file, base: base)
             let path = destination.directory.appending(name)
             if try Directory.exists(path) { try setAside(path, name) }

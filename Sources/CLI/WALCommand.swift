@@ -29,8 +29,7 @@ struct WALReceiveCommand: ParsableCommand {
         let choice = NodeChoice(file)
         let name = node
         if let name { _ = try choice.source(named: name) }
-        try prepareLocks(repository)
-        let lock = try LockFile.require(repository.receiveLock, purpose: "pgark wal receive", to: "receive WAL")
+        let lock = try repository.lockForReceiving()
         defer { withExtendedLifetime(lock) {} }
         let receiver = WALReceiver(
             repository: repository,
@@ -41,10 +40,6 @@ struct WALReceiveCommand: ParsableCommand {
             reporter: Reporter(note: { output.note("\(Timestamp.now.shortText) \($0)") }))
         try receiver.run()
         output.note("\(Timestamp.now.shortText) WAL stream: ended in order")
-    }
-
-    private func prepareLocks(_ repository: Repository) throws {
-        try Repository.reaching(repository.root) { try Directory.create(repository.locks, permissions: 0o750) }
     }
 }
 

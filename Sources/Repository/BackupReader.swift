@@ -39,6 +39,15 @@ package struct BackupReader: Sendable {
         catalogue.configurationPath(record.id, file.name)
     }
 
+    /// Throws unless a file of the backup is as it was stored.
+    package func requireUndamaged(_ path: FilePath, _ stored: BackupRecord.StoredFile) throws {
+        guard try BackupWriter.describe(path) == stored else {
+            throw Failure(
+                .damaged, "could not use \(path): it is not what was stored", details: ["backup \(record.id)"],
+                hint: "See what else is damaged: pgark verify \(record.id)")
+        }
+    }
+
     /// The WAL of the system that was backed up.
     var walArchive: WALArchive {
         WALArchive(

@@ -64,7 +64,7 @@ package struct Repository: Sendable {
     /// The system whose backups and WAL are kept here; nil where nothing was stored yet.
     package func system() throws -> System? {
         try checkRepositoryFile()
-        guard let record: ClusterRecord = try Record.read(clusterFile) else { return nil }
+        guard let record: ClusterRecord = try Self.reaching(root, { try Record.read(clusterFile) }) else { return nil }
         try Self.check(format: record.format, of: clusterFile)
         return record.systems.last
     }
@@ -92,7 +92,7 @@ package struct Repository: Sendable {
                     details: ["\(known.walSegmentSize.bytes) bytes there, \(system.walSegmentSize.bytes) of the server"],
                     hint: "Give the server a new cluster name in the cluster file, and take a backup: pgark backup")
             }
-            return try createDirectories()
+            return try Self.reaching(root) { try createDirectories() }
         }
         try Self.reaching(root) {
             try Directory.create(root, permissions: Self.directoryPermissions)
@@ -108,6 +108,15 @@ package struct Repository: Sendable {
     private func createDirectories() throws {
         for path in [wal, incoming, packs, backups, locks] {
             try Directory.create(path, permissions: Self.directoryPermissions)
+        }
+    }
+
+    /// Removes what killed processes left half written of the records here. The caller holds the write lock.
+    package func removeLeftovers() throws {
+        for place in [root, directory] {
+            for name in try Directory.names(in: place) ?? [] where SmallFile.isAbandoned(name) {
+                try Directory.remove(place.appending(name))
+            }
         }
     }
 
@@ -148,22 +157,32 @@ package struct Repository: Sendable {
 
     /// Held by whatever adds or removes backups: one at a time.
     package func lockForWriting(to verb: String) throws -> LockFile {
-        try LockFile.require(writeLock, purpose: "pgark \(verb)", to: verb)
+        try lock(writeLock, "pgark \(verb)", to: verb)
     }
 
     package var writeLock: FilePath { locks.appending("write.lock") }
 
     /// Held shared by whatever reads a backup's content for a while; exclusively by what removes content.
     package func lockForReading(to verb: String) throws -> LockFile {
-        try LockFile.require(readLock, exclusive: false, purpose: "pgark \(verb)", to: verb)
+        try lock(readLock, exclusive: false, "pgark \(verb)", to: verb)
     }
 
     package func lockAgainstReaders(to verb: String) throws -> LockFile {
-        if let lock = try LockFile.take(readLock, purpose: "pgark \(verb)") { return lock }
+        if let lock = try Self.reaching(root, { try LockFile.take(readLock, purpose: "pgark \(verb)") }) { return lock }
         // Several may read at once, so the lock does not say who.
         throw Failure(
             .locked, "could not \(verb): a restore or a verification is reading this cluster's backups",
             details: ["lock file \(readLock)"], hint: "Wait for it to end, then run the command again.")
+    }
+
+    /// Held by `wal receive` for as long as it runs.
+    package func lockForReceiving() throws -> LockFile {
+        try Self.reaching(root) { try Directory.create(locks, permissions: Self.directoryPermissions) }
+        return try lock(receiveLock, "pgark wal receive", to: "receive WAL")
+    }
+
+    private func lock(_ path: FilePath, exclusive: Bool = true, _ purpose: String, to verb: String) throws -> LockFile {
+        try Self.reaching(root) { try LockFile.require(path, exclusive: exclusive, purpose: purpose, to: verb) }
     }
 
     private var readLock: FilePath { locks.appending("read.lock") }

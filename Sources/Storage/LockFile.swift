@@ -16,7 +16,8 @@ package final class LockFile {
 
     /// As above; an exclusive lock leaves `content` in the file.
     package static func take(_ path: FilePath, exclusive: Bool, content: String) throws -> LockFile? {
-        let file = try File(path, .update, permissions: 0o644)
+        // A shared lock needs no permission to write, so whoever may read a repository may restore from it.
+        let file = try File(path, exclusive || !Directory.exists(path) ? .update : .read, permissions: 0o644)
         // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
         var attempts = 3
         while try !file.tryLock(exclusive: exclusive) {
@@ -25,8 +26,10 @@ package final class LockFile {
             usleep(20_000)
         }
         if exclusive {
-            try file.truncate(to: 0)
-            try Array(content.utf8).withUnsafeBytes { try file.write($0, at: 0) }
+            // Written before it is cut to length: a file that has this content already has it at every moment.
+            let bytes = Array(content.utf8)
+            try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+            try file.truncate(to: bytes.count)
         }
         return LockFile(file)
     }

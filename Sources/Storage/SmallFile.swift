@@ -42,6 +42,13 @@ package enum SmallFile {
         }
     }
 
+    /// True for the name of a temporary file of `write` whose process has ended without it.
+    package static func isAbandoned(_ name: String) -> Bool {
+        let parts = name.split(separator: ".")
+        guard parts.count > 2, parts.last == "tmp", let pid = Int32(parts[parts.count - 2]), pid > 0 else { return false }
+        return kill(pid, 0) != 0 && errno == ESRCH
+    }
+
     package static func write(_ text: String, to path: FilePath, permissions: UInt32 = 0o600, owner: Owner? = nil) throws {
         try write(text.utf8, to: path, permissions: permissions, owner: owner)
     }

@@ -16,7 +16,7 @@ struct FullDiskTests {
             try Tmpfs.with(site, megabytes: 200) { disk in
                 let node = try site.primary()
                 let pgark = try site.pgark(node, repository: "small/repository")
-                try pgark.receive()
+                let receiver = try pgark.receive()
                 try pgark("backup")
                 try node.fill("large", megabytes: 60)
                 try pgark.waitUntilStored(try node.lsn())
@@ -28,6 +28,7 @@ struct FullDiskTests {
                 #expect(try pgark("verify", "--deep", "--all").problems.array.isEmpty)
                 try disk.makeSpace()
                 try pgark("backup")
+                try receiver.stop()
                 try pgark.expectNoGarbage()
             }
         }

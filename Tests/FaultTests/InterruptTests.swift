@@ -82,11 +82,11 @@ struct InterruptTests {
                 let position = "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'pgark' AND NOT active"
                 let reported = try eventually("the slot is free") { try node.sql(position).first?[0].flatMap { LSN($0) } }
                 let (received, durable) = try pgark.walPositions
-                #expect(try #require(received) >= reported && #require(durable) >= reported, "\(seed)")
+                #expect(received.map { $0 >= reported } == true && durable.map { $0 >= reported } == true, "\(seed)")
                 // The file begins with what the server's own begins with, up to what was reported.
                 let size = try #require(WALSegmentSize(bytes: 16 << 20))
                 let name = WALSegment(timeline: .first, endingAt: reported, size: size).name(size: size)
-                let count = (size.offset(of: reported - 1)) + 1
+                let count = size.offset(of: LSN(rawValue: reported.rawValue - 1)) + 1
                 let delivered = site.directory.appending(name)
                 #expect(try pgark.run("wal", "get", name, delivered.string).status == .exited(0))
                 try site.command("/usr/bin/cmp", ["--bytes=\(count)", delivered.string, "\(node.data)/pg_wal/\(name)"]).run()

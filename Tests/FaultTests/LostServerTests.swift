@@ -28,6 +28,8 @@ struct LostServerTests {
         try TestSite.with(18) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
+            // Holds what is between two backups, each of which streams its own WAL.
+            try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
             try pgark("backup")
             try node.fill("large", megabytes: 100)
             let before = try pgark.contents()

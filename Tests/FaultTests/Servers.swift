@@ -31,6 +31,9 @@ extension TestServer {
         let processes = processes
         for process in processes { kill(process.pid, SIGKILL) }
         try eventually("all processes of \(name) are gone") { processes.allSatisfy { !$0.isRunning } }
+        // Where nobody has collected the dead process yet, its number stays taken for a server that is to start again.
+        let locks = [data.appending("postmaster.pid"), instance.places.sockets.appending(".s.PGSQL.\(port).lock")]
+        for lock in locks { try Directory.remove(lock) }
     }
 
     /// The machine burns down: as a crash, and the data directory is gone too.

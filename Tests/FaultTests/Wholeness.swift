@@ -34,7 +34,8 @@ extension Pgark {
         #expect(
             try Set(Directory.names(in: repository.appending("packs")) ?? []) == used, "\(context)",
             sourceLocation: sourceLocation)
-        #expect(try temporaryFiles() == [], "\(context)", sourceLocation: sourceLocation)
+        let temporary = try temporaryFiles()
+        #expect(temporary.isEmpty, "\(context)", sourceLocation: sourceLocation)
         let verified = try run("verify", "--deep", "--all", "--json")
         #expect(verified.status == .exited(0), "\(context) \(verified.text)", sourceLocation: sourceLocation)
     }

@@ -110,6 +110,11 @@ struct CatalogueTests {
         }
     }
 
+    @Test("writes checksums with all their digits", arguments: [(0, "00000000"), (0xABC, "00000abc"), (0xE306_9283, "e3069283")])
+    func checksums(value: UInt32, text: String) {
+        #expect(BackupRecord.StoredFile(bytes: 1, checksum: value).crc32c == text)
+    }
+
     @Test("of a newer format is refused, and says which backup it is")
     func newerFormat() throws {
         try RepositoryExample.with { example in

@@ -81,6 +81,34 @@ struct PackTests {
         }
     }
 
+    @Test("has the limits of the specification")
+    func limits() {
+        #expect(Frame.capacity == 524_288 && Frame.bundleLimit == 131_072)
+    }
+
+    /// A pack made by hand: one frame whose payload is the content itself.
+    @Test("may hold frames that are not compressed, and they are proved as well")
+    func stored() throws {
+        try Self.with { example, record, path, _ in
+            let content = Array("not compressed".utf8)
+            var frame = Array("PGFR".utf8)
+            func add(_ value: UInt32) { withUnsafeBytes(of: value.littleEndian) { frame += $0 } }
+            for value in [0, UInt32(content.count), UInt32(content.count), CRC32C(content).value] { add(value) }
+            frame += [UInt8](repeating: 0, count: 8)
+            add(CRC32C(frame).value)
+            let pack = Array("PGARKPCK".utf8) + [1, 0, 0, 0, 0, 0, 0, 0] + frame + content
+            try overwrite(path, pack)
+            #expect(try Self.content(example, record, frame: 0) == content)
+            for place in 16..<pack.count {
+                var damaged = pack
+                damaged[place] ^= 0x40
+                try overwrite(path, damaged)
+                let failure = try #require(throws: Failure.self, "byte \(place)") { try Self.content(example, record, frame: 0) }
+                #expect(failure.code == .damaged)
+            }
+        }
+    }
+
     @Test("is read without its index where any part of that was cut off")
     func cutIndex() throws {
         try Self.with { example, record, path, bytes in
