@@ -69,5 +69,8 @@ let package = Package(
         .testTarget(
             name: "FormatTests", dependencies: ["TestSupport", "Lab", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),
+        .testTarget(
+            name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            swiftSettings: rules),
     ]
 )

@@ -41,7 +41,14 @@ package struct Catalogue: Sendable {
         let directory = directory(of: id)
         // A link too: somebody may have moved a backup to another disk.
         guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { return nil }
-        guard let record: BackupRecord = try Record.read(directory.appending(Self.recordName)) else {
+        let found: BackupRecord?
+        do {
+            found = try Record.read(directory.appending(Self.recordName))
+        } catch let failure as Failure where failure.code == .damaged {
+            // One unreadable record must not hide the others.
+            return Entry(id: id, status: .damaged, record: nil, isKept: false)
+        }
+        guard let record = found else {
             return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
         }
         guard record.format == Repository.formatVersion else {
@@ -117,8 +124,15 @@ package struct Catalogue: Sendable {
                 "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
+        let entries = try entries()
+        if let unreadable = entries.first(where: { $0.status == .damaged && $0.record == nil }) {
+            throw Failure(
+                .damaged,
+                "could not collect garbage: the record of backup \(unreadable.id) is damaged, so nobody knows what it needs",
+                hint: "If that backup is given up: pgark delete \(unreadable.id)")
+        }
         var freed = 0
-        let used = Set(try records().flatMap(\.packs))
+        let used = Set(entries.compactMap(\.record).flatMap(\.packs))
         for name in try Directory.names(in: repository.packs) ?? [] {
             let path = repository.packs.appending(name)
             if name.hasSuffix(Self.packSuffix), used.contains(String(name.dropLast(Self.packSuffix.count))) { continue }

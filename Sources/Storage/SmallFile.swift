@@ -10,7 +10,11 @@ package enum SmallFile {
     /// Nil where the file does not exist.
     package static func read(_ path: FilePath) throws -> [UInt8]? {
         guard try Directory.exists(path) else { return nil }
-        let file = try File(path, .read)
+        let file: File
+        do { file = try File(path, .read) } catch {
+            guard try Directory.exists(path) else { return nil }  // it went between the two looks
+            throw error
+        }
         let size = try file.size
         guard size <= largest.rawValue else {
             throw Failure(.damaged, "could not read \(path): it has \(ByteCount(size)), the limit is \(largest)")

@@ -35,6 +35,8 @@ struct KillPointTests {
     func backup(points: [Point]) throws {
         try TestSite.with(18) { site in
             let node = try site.primary()
+            // Holds what is between two backups, each of which streams its own WAL.
+            try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
             var killed = 0
             for (number, point) in points.enumerated() {
                 let pgark = try site.pgark(node, repository: "repository\(number)")

@@ -179,7 +179,7 @@ struct MapTests {
             let whole = try Self.entries(example, bytes)
             #expect(whole.count == 3)
             for place in bytes.indices {
-                for flip in [0x01, 0x80, 0xFF, UInt8.random(in: 1...255, using: &random)] {
+                for flip in [0x80, UInt8.random(in: 1...255, using: &random)] {
                     var damaged = bytes
                     damaged[place] ^= flip
                     Self.refused(example, damaged, "byte \(place) ^ \(flip)")
