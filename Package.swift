@@ -70,6 +70,9 @@ let package = Package(
             name: "FormatTests", dependencies: ["TestSupport", "Lab", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),
         .testTarget(
+            name: "EndToEndTests", dependencies: ["TestSupport", "Lab", "Storage", system],
+            swiftSettings: rules),
+        .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
             swiftSettings: rules),
     ]
