@@ -213,8 +213,11 @@ struct VerifyCommand: ParsableCommand {
         let lock = try repository.lockForReading(to: "verify")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
-        let records = try all ? catalogue.records() : [catalogue.findComplete(backup ?? "latest").record]
-        let document = try verify(records, catalogue, output)
+        let entries = try all ? catalogue.entries() : [catalogue.findComplete(backup ?? "latest").entry]
+        var document = try verify(entries.compactMap(\.record), catalogue, output)
+        document.problems += entries.filter(\.isUnreadable).map {
+            Verification.Problem(backup: $0.id, file: "backup.json", message: "the record cannot be read")
+        }
         try output.data(document) { document.text(output) }
         if !document.problems.isEmpty { throw ExitCode(Failure.Code.problemFound.exitStatus) }
     }

@@ -39,8 +39,9 @@ struct RestoreCommand: ParsableCommand {
         let repository = Repository(root: file.repository.path, cluster: file.name)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let catalogue = Catalogue(repository)
-        let plan = try RestorePlanner(archive, records: catalogue.records()).plan(
-            try target.recoveryTarget(), chosen: try backup.map { try catalogue.findComplete($0).record })
+        let chosen = try backup.map { try catalogue.findComplete($0).record }
+        let records = try chosen.map { [$0] } ?? catalogue.records()
+        let plan = try RestorePlanner(archive, records: records).plan(try target.recoveryTarget(), chosen: chosen)
         let destination = try RestoreDestination(
             directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record)
         try destination.check(plan.record)

@@ -16,6 +16,9 @@ package struct Catalogue: Sendable {
         /// Nil for a backup that runs or that did not come to its end.
         package let record: BackupRecord?
         package let isKept: Bool
+
+        /// Its record is there and says nothing.
+        package var isUnreadable: Bool { status == .damaged && record == nil }
     }
 
     private static let recordName = "backup.json"
@@ -58,8 +61,18 @@ package struct Catalogue: Sendable {
         return Entry(id: id, status: record.badPages.isEmpty ? .done : .damaged, record: record, isKept: isKept)
     }
 
-    /// The complete backups, newest first.
-    package func records() throws -> [BackupRecord] { try entries().compactMap(\.record) }
+    /// The complete backups, newest first. Throws where a record cannot be read: whoever chooses among all of them, or
+    /// removes what none of them needs, must not take it for gone.
+    package func records() throws -> [BackupRecord] {
+        let entries = try entries()
+        if let unreadable = entries.first(where: \.isUnreadable) {
+            throw Failure(
+                .damaged, "could not tell which backups there are: the record of backup \(unreadable.id) is damaged",
+                details: ["\(directory(of: unreadable.id).appending(Self.recordName))"],
+                hint: "Name the backup to use; or give that one up: pgark delete \(unreadable.id)")
+        }
+        return entries.compactMap(\.record)
+    }
 
     /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`.
     package func find(_ reference: String) throws -> Entry {
@@ -82,7 +95,8 @@ package struct Catalogue: Sendable {
         let entry = try find(reference)
         guard let record = entry.record else {
             throw Failure(
-                .backupMissing, "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)",
+                entry.isUnreadable ? .damaged : .backupMissing,
+                "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)",
                 hint: "List them: pgark list")
         }
         return (entry, record)
@@ -124,15 +138,8 @@ package struct Catalogue: Sendable {
                 "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
-        let entries = try entries()
-        if let unreadable = entries.first(where: { $0.status == .damaged && $0.record == nil }) {
-            throw Failure(
-                .damaged,
-                "could not collect garbage: the record of backup \(unreadable.id) is damaged, so nobody knows what it needs",
-                hint: "If that backup is given up: pgark delete \(unreadable.id)")
-        }
         var freed = 0
-        let used = Set(entries.compactMap(\.record).flatMap(\.packs))
+        let used = Set(try records().flatMap(\.packs))
         for name in try Directory.names(in: repository.packs) ?? [] {
             let path = repository.packs.appending(name)
             if name.hasSuffix(Self.packSuffix), used.contains(String(name.dropLast(Self.packSuffix.count))) { continue }

@@ -10,6 +10,13 @@ package struct Verification {
         /// The first block that is hit, where the file is a relation.
         @Nullable package var block: Int?
         package var message: String
+
+        package init(backup: String, file: String, block: Int? = nil, message: String) {
+            self.backup = backup
+            self.file = file
+            self.block = block
+            self.message = message
+        }
     }
 
     package struct Report: Sendable {

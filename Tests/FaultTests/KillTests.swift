@@ -127,6 +127,8 @@ struct KillTests {
                 moments.note(killed: process.kill(after: moment))
                 if process.status == .exited(0) { try Directory.removeTree(place) }
                 try expectUnfinished(place, "killed after \(moment) s, \(seed)")
+                // Complete but for the removal of the marker: that is never begun anew.
+                if try Directory.exists(place.pushing(FilePath("global/pg_control"))) { try Directory.removeTree(place) }
                 try pgark.expectWhole(held: [.receive], "killed after \(moment) s, \(seed)")
             }
             let acknowledged = try writer.stop()
