@@ -85,7 +85,8 @@ struct DamageTests {
         try with { site, _, pgark, _ in
             let backup = try #require(try pgark("list").backups[0].id.string)
             let file = pgark.repository.pushing(FilePath("backups/\(backup)/\(name)"))
-            try site.withDamage(file, at: File(file, .read).size / 2) {
+            // The record is text without a checksum of its own, so of that one only the form is sure to be noticed.
+            try site.withDamage(file, at: name == "backup.json" ? 0 : File(file, .read).size / 2) {
                 let problems = try pgark.problems("verify", "--all")
                 #expect(problems.contains { $0.backup.string == backup && $0.file.string == name }, "\(problems)")
                 try expectNothingRestored(site, pgark, name)

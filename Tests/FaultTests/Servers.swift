@@ -29,18 +29,19 @@ extension TestServer {
     /// The machine loses its power: all processes end at once, without a word.
     func crash() throws {
         let processes = processes
+        let memory = try sharedMemory()
         for process in processes { kill(process.pid, SIGKILL) }
         try eventually("all processes of \(name) are gone") { processes.allSatisfy { !$0.isRunning } }
         // Where nobody has collected the dead process yet, its number stays taken for a server that is to start again.
         let locks = [data.appending("postmaster.pid"), instance.places.sockets.appending(".s.PGSQL.\(port).lock")]
         for lock in locks { try Directory.remove(lock) }
+        // Nothing of its memory survives a machine; a killed server's is cleared here in its stead.
+        if let memory { _ = try? Command("/usr/bin/ipcrm", ["--shmem-id", memory]).run() }
     }
 
     /// The machine burns down: as a crash, and the data directory is gone too.
     func vanish() throws {
-        let memory = try sharedMemory()
         try crash()
-        if let memory { _ = try? Command("/usr/bin/ipcrm", ["--shmem-id", memory]).run() }  // the kernel may have been quicker
         try Directory.removeTree(data)
     }
 
