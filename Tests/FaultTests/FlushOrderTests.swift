@@ -18,6 +18,7 @@ struct FlushOrderTests {
         try TestSite.with(18) { site in
             let (node, pgark) = try prepare(site)
             let strace = try receive(pgark, [])
+            defer { strace.killChildren() }
             let writer = Writer(node)
             try writer.waitUntilAcknowledged(500, seconds: 60)
             try node.sql("CREATE TABLE public.bulk AS SELECT md5(g::text) FROM generate_series(1, 60000) g")
@@ -42,6 +43,7 @@ struct FlushOrderTests {
         try TestSite.with(18) { site in
             let (node, pgark) = try prepare(site)
             let strace = try receive(pgark, ["-e", "inject=fdatasync:error=EIO:when=\(at)"])
+            defer { strace.killChildren() }
             let writer = Writer(node)
             #expect(try strace.wait(seconds: 60) == .exited(1), "\(seed)")
             #expect(
@@ -77,6 +79,13 @@ struct FlushOrderTests {
     private func audit(_ site: TestSite) throws -> FlushAudit.Report {
         let text = try Command("/bin/cat", [trace(site).string]).run().output
         return try FlushAudit.run(text, segmentSize: #require(WALSegmentSize(bytes: 1 << 20)))
+    }
+}
+
+extension BackgroundProcess {
+    /// A tracer that is killed lets go of the traced process, which would outlive a test that fails.
+    fileprivate func killChildren() {
+        for child in ProcessList.children(of: pid) { Glibc.kill(child, SIGKILL) }
     }
 }
 
