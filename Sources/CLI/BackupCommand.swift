@@ -33,7 +33,7 @@ struct BackupCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let node = try NodeChoice(file).source(named: node)
         let progress = ProgressLine("received")
         let job = BackupJob(

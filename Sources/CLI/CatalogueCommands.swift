@@ -12,7 +12,7 @@ struct ListCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let system = try repository.system()
         let entries = try system == nil ? [] : Catalogue(repository).entries()
         let window = try system.flatMap { try RecoveryWindow(WALArchive(repository, system: $0), entries) }
@@ -90,7 +90,7 @@ struct ShowCommand: ParsableCommand {
 
     func run() throws {
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let entry = try Catalogue(repository).find(backup)
         let document = BackupDocument(entry, cluster: file.name)
@@ -136,7 +136,7 @@ struct KeepCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let lock = try repository.lockForReading(to: "keep a backup")
         defer { withExtendedLifetime(lock) {} }
@@ -160,7 +160,7 @@ struct DeleteCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
         let entry = try catalogue.find(backup)
@@ -208,7 +208,7 @@ struct VerifyCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let lock = try repository.lockForReading(to: "verify")
         defer { withExtendedLifetime(lock) {} }

@@ -36,7 +36,7 @@ struct RestoreCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let catalogue = Catalogue(repository)
         let chosen = try backup.map { try catalogue.findComplete($0).record }

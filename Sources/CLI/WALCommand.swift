@@ -25,7 +25,7 @@ struct WALReceiveCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let choice = NodeChoice(file)
         let name = node
         if let name { _ = try choice.source(named: name) }
@@ -58,7 +58,7 @@ struct WALGetCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         switch try WALFetch(archive).run(segment, to: FilePath(path)) {
         case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
@@ -86,7 +86,7 @@ struct WALStatusCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let document = try WALStatusDocument(archive)
         try output.data(document) { document.text(output) }
@@ -159,7 +159,7 @@ struct WALSwitchCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let repository = Repository(root: file.repository.path, cluster: file.name)
+        let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let node = try NodeChoice(file).source(named: node)
         let segment = try WALSwitch(connection: node.connection, archive: archive).run(timeoutSeconds: Double(timeout))
