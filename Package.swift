@@ -25,10 +25,11 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
         .target(name: "PostgresModel", dependencies: ["CLinux"], swiftSettings: rules),
         .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ"], swiftSettings: rules),
-        .target(name: "Storage", dependencies: ["PostgresModel", "CLinux", "CZstd", system], swiftSettings: rules),
+        .target(name: "Storage", dependencies: ["PostgresModel", "CLinux", "CZstd", "CCrypto", system], swiftSettings: rules),
         .target(name: "Repository", dependencies: ["PostgresModel", "Storage", system], swiftSettings: rules),
         .target(
             name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system],

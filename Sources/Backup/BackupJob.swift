@@ -14,16 +14,22 @@ package struct BackupJob {
         package var node: String
         package var connection: String
         package var name: String?
+        /// Read and store everything, whatever earlier backups have.
+        package var isFull: Bool
         package var level: CompressionLevel
         /// Threads that compress.
         package var threads: Int
         /// The slot of the cluster's WAL receiver.
         package var slot: SlotName
 
-        package init(node: String, connection: String, name: String?, level: CompressionLevel, threads: Int, slot: SlotName) {
+        package init(
+            node: String, connection: String, name: String?, isFull: Bool = false, level: CompressionLevel, threads: Int,
+            slot: SlotName
+        ) {
             self.node = node
             self.connection = connection
             self.name = name
+            self.isFull = isFull
             self.level = level
             self.threads = threads
             self.slot = slot
@@ -43,8 +49,6 @@ package struct BackupJob {
     private static let application = "pgark backup"
 
     package func run() throws -> BackupRecord {
-        let begin = Timestamp.now
-        let beginTime = try serverClock()
         let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
         let server = try facts(of: connection)
         try repository.prepare(for: server.system)
@@ -52,53 +56,75 @@ package struct BackupJob {
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
         try collectLeftovers(catalogue)
-
         let wal = try WALCoverage(repository: repository, system: server.system, settings: settings, reporter: reporter)
         defer { wal.end() }
+        let approach = try BackupApproach.choose(full: settings.isFull, catalogue, connection, server.identity)
+        do {
+            return try take(approach, connection, server, catalogue, wal)
+        } catch let failure as Failure where failure.code == .damaged && approach.asksForChanges {
+            // What the server left out could not be taken from the earlier backup. Reading everything does without it.
+            let reason = "backup \(approach.reference?.id ?? "") is damaged: \(failure.message)"
+            reporter.note("\(reason); reading everything")
+            let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
+            return try take(approach.readingEverything(reason), connection, server, catalogue, wal)
+        }
+    }
+
+    /// One backup, from the server's checkpoint to the record.
+    private func take(
+        _ approach: BackupApproach, _ connection: Connection, _ server: ServerFacts, _ catalogue: Catalogue, _ wal: WALCoverage
+    ) throws -> BackupRecord {
+        let begin = Timestamp.now
+        let beginTime = try serverClock()
         let id = try BackupWriter.newIdentifier(in: catalogue, at: begin)
         let directory = catalogue.directory(of: id)
+        try Directory.create(directory, permissions: 0o750)
+        var source = try BackupSource(
+            approach, connection, catalogue, label: "pgark \(id)", scratch: directory.appending("reference.tmp"), reporter)
+        let started = try source.begin()
+        let writer = try BackupWriter(
+            catalogue: catalogue, id: id,
+            settings: BackupWriter.Settings(
+                level: settings.level, threads: settings.threads, backupBegin: started.lsn, checksPages: server.dataChecksums),
+            reference: source.reference)
         do {
-            let stream = BaseBackupStream(connection: connection, label: "pgark \(id)", reporter: reporter)
-            let started = try stream.begin()
-            let writer = try BackupWriter(
-                catalogue: catalogue, id: id, level: settings.level, threads: settings.threads,
-                backupBegin: started.lsn, checksPages: server.dataChecksums)
-            do {
-                let content = try stream.receive(into: writer, manifest: catalogue.manifestPath(id))
-                let summary = try writer.finish()
-                let endTime = try serverClock()
-                guard content.end.timeline == started.timeline else {
-                    throw Failure(
-                        .unsupported,
-                        "could not complete the backup: the standby followed a switch to timeline "
-                            + "\(content.end.timeline) while it was taken", hint: "Take it again: pgark backup")
-                }
-                try ManifestComparison(BackupReader.map(catalogue, id), manifest: catalogue.manifestPath(id)).run()
-                let configuration = try ConfigurationFiles(settings.connection, application: Self.application)
-                    .save(to: directory.appending("config"))
-                let badPages = try confirm(summary.badPages, since: started.lsn)
-                try wal.wait(from: started.lsn, to: content.end.lsn, on: content.end.timeline)
-                let record = BackupRecord(
-                    id: id, name: settings.name, cluster: repository.cluster, node: settings.node, method: .full,
-                    beginTime: beginTime, endTime: endTime, beginLSN: started.lsn, endLSN: content.end.lsn,
-                    timeline: content.end.timeline, systemIdentifier: server.system.systemIdentifier,
-                    serverVersion: server.version.description, fromStandby: server.isStandby,
-                    dataChecksums: server.dataChecksums, walSegmentSize: server.system.walSegmentSize,
-                    dataBytes: summary.dataBytes, readBytes: content.readBytes, storedBytes: summary.storedBytes,
-                    walBytes: content.end.lsn - started.lsn, durationSeconds: Timestamp.now - begin, files: summary.files,
-                    compression: "zstd:\(settings.level.rawValue)", map: summary.map,
-                    manifest: try BackupWriter.describe(catalogue.manifestPath(id)), packs: summary.packs,
-                    tablespaces: started.tablespaces, configuration: configuration.files,
-                    configurationMissing: configuration.missing, badPages: badPages)
-                try Directory.synchronize(directory)
-                try Interruption.check()
-                try writer.commit(record)
-                return record
-            } catch {
-                connection.abort()
-                writer.discard()
-                throw error
+            let received = try ReceivedFiles(scratch: directory.appending("received.tmp"))
+            let content = try source.stream.receive(into: writer, received, manifest: catalogue.manifestPath(id))
+            let summary = try writer.finish()
+            let endTime = try serverClock()
+            guard content.end.timeline == started.timeline else {
+                throw Failure(
+                    .unsupported,
+                    "could not complete the backup: the standby followed a switch to timeline "
+                        + "\(content.end.timeline) while it was taken", hint: "Take it again: pgark backup")
             }
+            try ManifestComparison(received: received, manifest: catalogue.manifestPath(id)).run()
+            let configuration = try ConfigurationFiles(settings.connection, application: Self.application)
+                .save(to: directory.appending("config"))
+            let badPages = try confirm(summary.badPages, since: started.lsn) + summary.carriedBadPages
+            try wal.wait(from: started.lsn, to: content.end.lsn, on: content.end.timeline)
+            let record = BackupRecord(
+                id: id, name: settings.name, cluster: repository.cluster, node: settings.node,
+                method: source.reference == nil ? .full : .incremental, reference: source.reference?.record.id,
+                readReason: source.reason, beginTime: beginTime, endTime: endTime, beginLSN: started.lsn,
+                endLSN: content.end.lsn, timeline: content.end.timeline, systemIdentifier: server.system.systemIdentifier,
+                serverVersion: server.version.description, fromStandby: server.isStandby,
+                dataChecksums: server.dataChecksums, walSegmentSize: server.system.walSegmentSize,
+                dataBytes: summary.dataBytes, readBytes: content.readBytes, storedBytes: summary.storedBytes,
+                walBytes: content.end.lsn - started.lsn, durationSeconds: Timestamp.now - begin, files: summary.files,
+                compression: "zstd:\(settings.level.rawValue)", map: summary.map,
+                manifest: try BackupWriter.describe(catalogue.manifestPath(id)), packs: summary.packs,
+                tablespaces: started.tablespaces, configuration: configuration.files,
+                configurationMissing: configuration.missing,
+                badPages: badPages.sorted { ($0.path, $0.block) < ($1.path, $1.block) })
+            try Directory.synchronize(directory)
+            try Interruption.check()
+            try writer.commit(record)
+            return record
+        } catch {
+            connection.abort()
+            writer.discard()
+            throw error
         }
     }
 
@@ -106,6 +132,7 @@ package struct BackupJob {
 
     private struct ServerFacts {
         let system: Repository.System
+        let identity: Connection.SystemIdentity
         let version: ServerVersion
         let isStandby: Bool
         let dataChecksums: Bool
@@ -126,14 +153,19 @@ package struct BackupJob {
             system: Repository.System(
                 systemIdentifier: identity.systemIdentifier, serverMajor: version.major,
                 walSegmentSize: try connection.walSegmentSize()),
-            version: version, isStandby: try connection.show("in_hot_standby") == "on",
+            identity: identity, version: version, isStandby: try connection.show("in_hot_standby") == "on",
             dataChecksums: try connection.show("data_checksums") == "on")
     }
 
+    /// An older backup that is damaged must not stop a new one.
     private func collectLeftovers(_ catalogue: Catalogue) throws {
         try repository.removeLeftovers()
-        let freed = try catalogue.collectGarbage()
-        if freed.rawValue > 0 { reporter.note("removed \(freed) that an interrupted backup or deletion had left") }
+        do {
+            let freed = try catalogue.collectLeftovers()
+            if freed.rawValue > 0 { reporter.note("removed \(freed) that an interrupted backup or deletion had left") }
+        } catch let failure as Failure where failure.code == .damaged {
+            reporter.note("did not look for what interrupted writers may have left: \(failure.message)")
+        }
     }
 
     /// Times of a backup are compared with recovery targets, so they are the server's, not ours.
@@ -164,7 +196,7 @@ package struct BackupJob {
                 let page = bytes(hex: text), page.count == RelationFile.pageSize
             else { return true }
             return page.withUnsafeBytes { RelationFile.check($0, block: UInt32(suspect.block), backupBegin: begin) } == .bad
-        }.sorted { ($0.path, $0.block) < ($1.path, $1.block) }
+        }
     }
 
     private func bytes(hex: String) -> [UInt8]? {

@@ -28,12 +28,18 @@ final class BaseBackupStream {
     /// Progress is told, and an interrupt noticed, after so many bytes.
     private static let reportStep = 1 << 20
 
-    func begin() throws -> Begin {
+    /// With the manifest of an earlier backup the server is asked for what changed since then only (version 17 and newer).
+    /// Throws what the server says where it refuses; the connection can be used for another attempt.
+    func begin(changesSince manifest: FilePath? = nil) throws -> Begin {
+        if let manifest {
+            let file = try File(manifest, .read)
+            try connection.uploadManifest { try file.bytes(at: $0, count: 64 * 1024) }
+        }
         // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
         // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
         try connection.send(
-            "BASE_BACKUP (LABEL '\(label)', PROGRESS true, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', VERIFY_CHECKSUMS false)"
-        )
+            "BASE_BACKUP (LABEL '\(label)', PROGRESS true, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', VERIFY_CHECKSUMS false"
+                + (manifest == nil ? ")" : ", INCREMENTAL)"))
         reporter.note("waiting for the server's checkpoint")
         let deadline = Deadline(seconds: Self.longestCheckpoint)
         let start = try position(try connection.nextResult(deadline))
@@ -64,7 +70,7 @@ final class BaseBackupStream {
     }
 
     /// Takes the whole stream: files go to `writer`, the manifest to a file of its own, durable when this returns.
-    func receive(into writer: BackupWriter, manifest path: FilePath) throws -> Outcome {
+    func receive(into writer: BackupWriter, _ received: ReceivedFiles, manifest path: FilePath) throws -> Outcome {
         let manifest = try File(path, .replace, permissions: 0o640)
         var manifestSize = 0
         var readBytes = 0
@@ -77,7 +83,7 @@ final class BaseBackupStream {
                 switch try BaseBackupMessage(bytes) {
                 case .archive(let name, _):
                     try archive?.end()
-                    archive = try ArchiveUnpacker(archive: name, writer: writer)
+                    archive = try ArchiveUnpacker(archive: name, writer: writer, received: received)
                 case .manifest:
                     try archive?.end()
                     archive = nil
@@ -111,58 +117,5 @@ final class BaseBackupStream {
         let end = try position(try connection.nextResult(Deadline(seconds: Self.longestCheckpoint)))
         while try connection.nextResult(Deadline(seconds: 60)) != nil {}
         return Outcome(end: end, readBytes: readBytes)
-    }
-}
-
-/// Unpacks one tar archive of the stream into the writer.
-private struct ArchiveUnpacker {
-    private let writer: BackupWriter
-    /// "" for the data directory, "pg_tblspc/<oid>/" for a tablespace.
-    private let prefix: String
-    private var tar = TarReader()
-
-    init(archive name: String, writer: BackupWriter) throws {
-        self.writer = writer
-        if name == "base.tar" {
-            prefix = ""
-        } else {
-            let oid = name.prefix { $0.isNumber }
-            guard !oid.isEmpty, name == "\(oid).tar" else {
-                throw Failure(.protocolViolation, "could not take the base backup: unexpected archive \"\(name)\"")
-            }
-            prefix = "pg_tblspc/\(oid)/"
-        }
-    }
-
-    mutating func take(_ bytes: UnsafeRawBufferPointer) throws {
-        var rest = bytes[...]
-        while true {
-            let before = rest
-            switch try tar.next(&rest) {
-            case .needsInput: return
-            case .begin(let entry): try begin(entry)
-            case .content(let count): try writer.content(UnsafeRawBufferPointer(rebasing: before.prefix(count)))
-            case .end: try writer.endFile()
-            }
-        }
-    }
-
-    private func begin(_ entry: TarReader.Entry) throws {
-        let path = prefix + entry.path
-        switch entry.kind {
-        case .file:
-            try writer.beginFile(path: path, mode: entry.mode, modified: entry.modified, size: entry.size)
-        case .directory:
-            guard !entry.path.isEmpty, entry.path != "." else { return }
-            try writer.add(MapEntry(path: path, mode: entry.mode, modified: entry.modified, kind: .directory))
-        case .symbolicLink(let target):
-            try writer.add(MapEntry(path: path, mode: entry.mode, modified: entry.modified, kind: .link(target: target)))
-        }
-    }
-
-    func end() throws {
-        guard tar.isAtBoundary else {
-            throw Failure(.protocolViolation, "could not take the base backup: an archive ends within a file")
-        }
     }
 }

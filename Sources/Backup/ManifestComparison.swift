@@ -1,32 +1,22 @@
 import PostgresModel
-import Repository
 import Storage
 import SystemPackage
 
 /// Proves that what arrived is what the server says it sent: every file of its manifest, with size and checksum.
 ///
-/// The server lists files in the order in which it sends them (src/backend/backup/basebackup.c, sendFile), and the map
-/// has that order too, so both are read once, side by side.
+/// The server lists files in the order in which it sends them (src/backend/backup/basebackup.c, sendFile), so both are
+/// read once, side by side.
 struct ManifestComparison {
-    private let entries: ((MapEntry) throws -> Void) throws -> Void
-    private let manifest: FilePath
-
-    /// `entries` shows the entries of the backup's map.
-    init(_ entries: @escaping ((MapEntry) throws -> Void) throws -> Void, manifest: FilePath) {
-        self.entries = entries
-        self.manifest = manifest
-    }
+    let received: ReceivedFiles
+    let manifest: FilePath
 
     func run() throws {
         var lines = try ManifestLines(manifest)
-        try entries { entry in
-            guard case .file(let size, let checksum, _) = entry.kind else { return }
-            guard let listed = try lines.next() else { throw mismatch(entry.path, "the manifest does not list it") }
-            guard listed.path == entry.path else { throw mismatch(entry.path, "the manifest lists \(listed.path) in its place") }
-            guard listed.size == size else {
-                throw mismatch(entry.path, "\(size) bytes arrived, the manifest says \(listed.size)")
-            }
-            if let expected = listed.checksum, expected != checksum { throw mismatch(entry.path, "its checksum differs") }
+        try received.forEach { path, size, checksum in
+            guard let listed = try lines.next() else { throw mismatch(path, "the manifest does not list it") }
+            guard listed.path == path else { throw mismatch(path, "the manifest lists \(listed.path) in its place") }
+            guard listed.size == size else { throw mismatch(path, "\(size) bytes arrived, the manifest says \(listed.size)") }
+            if let expected = listed.checksum, expected != checksum { throw mismatch(path, "its checksum differs") }
         }
         if let rest = try lines.next() { throw mismatch(rest.path, "the manifest lists it, but it did not arrive") }
     }

@@ -10,13 +10,18 @@ package struct RestoreDestination: Sendable {
     /// Where each tablespace goes, by its oid.
     package let tablespaces: [String: FilePath]
     package let owner: Owner
+    /// A directory that pgark made earlier is brought to the target; else every place must be empty.
+    package let reusesContent: Bool
 
     /// In a directory while its restore is not complete: what is there is ours and can be begun anew.
     static let marker = "pgark_restore_incomplete"
 
     /// `mapping` is what the person said: OLD=NEW, where OLD is the tablespace's location or its oid.
-    package init(directory: FilePath, mapping: [(old: String, new: FilePath)], record: BackupRecord) throws {
+    package init(
+        directory: FilePath, mapping: [(old: String, new: FilePath)], record: BackupRecord, reusesContent: Bool = false
+    ) throws {
         self.directory = Directory.absolute(directory)
+        self.reusesContent = reusesContent
         let outside = record.tablespaces.filter { !$0.location.isEmpty }
         var tablespaces: [String: FilePath] = [:]
         for space in outside {
@@ -45,7 +50,7 @@ package struct RestoreDestination: Sendable {
         return Owner(account: "postgres") ?? own
     }
 
-    /// All places that must be empty.
+    /// All places that are written to.
     package var places: [FilePath] { [directory] + tablespaces.values.sorted { $0.string < $1.string } }
 
     // MARK: Refusals
@@ -75,21 +80,35 @@ package struct RestoreDestination: Sendable {
                 .serverRunning, "could not restore to \(place): a server runs there (process \(pid))",
                 hint: "Restore to another directory, or stop that server first: pg_ctl -D \(place) stop")
         }
-        if try isUnfinished(place) { return }
+        if try isUnfinished(place) || isReusable(place, record) { return }
         if let system = try ControlFile.system(in: place), system != record.systemIdentifier {
             throw Failure(
                 .foreignSystem, "could not restore to \(place): it holds another database system",
                 details: ["system identifier there \(system), of the backup \(record.systemIdentifier)"],
                 hint: "Choose an empty directory. Nothing there was touched.")
         }
+        let there = "there: \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? " and \(names.count - 5) more" : "")"
+        if reusesContent {
+            throw Failure(
+                .directoryNotEmpty, "could not restore to \(place): it is not empty, and it is not one that pgark made",
+                details: [there, "pgark leaves \(RestoreMark.name) in a directory that it restores, with the directory's path"],
+                hint: "Choose an empty directory, or move this one away: mv \(place) \(place).old. Nothing there was touched.")
+        }
         throw Failure(
-            .directoryNotEmpty, "could not restore to \(place): it is not empty",
-            details: [
-                "there: \(names.prefix(5).joined(separator: ", "))\(names.count > 5 ? " and \(names.count - 5) more" : "")"
-            ],
+            .directoryNotEmpty, "could not restore to \(place): it is not empty", details: [there],
             hint: place == directory
-                ? "Choose an empty directory, or move this one away: mv \(place) \(place).old"
+                ? try RestoreMark.read(in: directory) == nil
+                    ? "Choose an empty directory, or move this one away: mv \(place) \(place).old"
+                    : "pgark made it: bring it to the target with --delta, or move it away: mv \(place) \(place).old"
                 : "Choose another place for the tablespace: --tablespace \(place)=NEW")
+    }
+
+    /// A directory that pgark made, of this very system, and the tablespaces that it made with it.
+    private func isReusable(_ place: FilePath, _ record: BackupRecord) throws -> Bool {
+        guard reusesContent, let mark = try RestoreMark.read(in: directory), mark.systemIdentifier == record.systemIdentifier
+        else { return false }
+        if let system = try ControlFile.system(in: directory), system != record.systemIdentifier { return false }
+        return place == directory || mark.tablespaces.values.contains(place.string)
     }
 
     private func runningServer(in place: FilePath) throws -> Int32? {
@@ -106,7 +125,7 @@ package struct RestoreDestination: Sendable {
             existing = existing.removingLastComponent()
         }
         let free = try Directory.space(at: existing).free
-        guard free.rawValue < record.dataBytes, tablespaces.isEmpty else { return }
+        guard free.rawValue < record.dataBytes, tablespaces.isEmpty, !reusesContent else { return }
         throw Failure(
             .noSpace, "could not restore to \(directory): \(ByteCount(record.dataBytes)) are needed, \(free) are free",
             hint: "Free some space there, or choose another directory: df -h \(existing)")
@@ -131,13 +150,13 @@ package struct RestoreDestination: Sendable {
 
     private var markerText: String { "pgark is restoring to \(directory)\n" }
 
-    /// Makes every place an empty directory that says whose it is. The lock is to be held until `finish`: another restore to
-    /// the same place would take our unfinished files for leftovers.
-    func prepare(permissions: UInt32) throws -> LockFile {
-        let unfinished = try places.filter { try isUnfinished($0) }
+    /// Makes every place a directory that says whose it is, empty unless its content is reused. The lock is to be held until
+    /// `finish`: another restore to the same place would take our unfinished files for leftovers.
+    func prepare(permissions: UInt32, _ record: BackupRecord) throws -> LockFile {
+        let ours = try places.filter { try isUnfinished($0) || isReusable($0, record) }
         for place in places {
             try Directory.create(place, permissions: permissions, owner: owner)
-            guard try unfinished.contains(place) || names(in: place).isEmpty else {
+            guard try ours.contains(place) || names(in: place).isEmpty else {
                 throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
             }
         }
@@ -149,9 +168,14 @@ package struct RestoreDestination: Sendable {
                 .locked, "could not restore to \(directory): another restore is writing there", details: ["lock file \(marker)"],
                 hint: "Wait for it to end, or choose another directory.")
         }
+        // Without its control file no server starts from what is between two states.
+        try Directory.remove(directory.appending(ControlFile.name))
+        if try Directory.exists(directory.appending("global")) { try Directory.synchronize(directory.appending("global")) }
         for place in places {
-            for name in try Directory.names(in: place) ?? [] where name != Self.marker {
-                try Directory.removeTree(place.appending(name))
+            if !reusesContent {
+                for name in try Directory.names(in: place) ?? [] where name != Self.marker {
+                    try Directory.removeTree(place.appending(name))
+                }
             }
             if place != directory { try SmallFile.write(markerText, to: place.appending(Self.marker), owner: ownerIfRoot) }
             try Directory.setOwner(of: place, owner)

@@ -34,6 +34,8 @@ package struct RestoreJob {
     package struct Outcome: Sendable {
         package let files: Int
         package let bytes: Int
+        /// What was not in place already.
+        package let writtenBytes: Int
         package let configuration: RestoredConfiguration
     }
 
@@ -58,16 +60,21 @@ package struct RestoreJob {
         defer { withExtendedLifetime(lock) {} }
         try destination.check(plan.record)
         let reader = BackupReader(catalogue: catalogue, record: plan.record)
-        let claim = try destination.prepare(permissions: try permissions(reader))
+        let claim = try destination.prepare(permissions: try permissions(reader), plan.record)
         defer { withExtendedLifetime(claim) {} }
-        let written = try writeFiles(reader)
-        try copyManifest(reader)
+        let written = try DataDirectoryWriter(
+            reader: reader, destination: destination, threads: settings.threads, reuses: destination.reusesContent,
+            reporter: reporter
+        ).run()
         let configuration = try RestoredConfiguration(reader, destination)
         try RecoverySettings(plan: plan, settings: settings, destination: destination).write()
+        try RestoreMark(destination, plan.record).write(owner: Owner.current.isRoot ? destination.owner : nil)
+        try RestoredManifest(reader: reader, destination: destination, own: configuration.files + [RestoreMark.name]).write()
         for place in destination.places { try File.synchronizeFileSystem(of: place) }
         try writeControlFile(written.control, reader)
         try destination.finish()
-        return Outcome(files: written.files, bytes: written.bytes, configuration: configuration)
+        return Outcome(
+            files: written.files, bytes: written.bytes, writtenBytes: written.writtenBytes, configuration: configuration)
     }
 
     /// A cluster made with group access keeps it (documentation: initdb --allow-group-access).
@@ -77,74 +84,14 @@ package struct RestoreJob {
         return permissions
     }
 
-    private struct Written {
-        var files = 0
-        var bytes = 0
-        var control: MapEntry?
-    }
-
-    private func writeFiles(_ reader: BackupReader) throws -> Written {
-        var written = Written()
-        let pool = try FrameWriterPool(reader, owner: destination.owner, threads: settings.threads)
-        do {
-            try reader.entries { entry in
-                try Interruption.check()
-                let path = destination.path(of: entry.path)
-                switch entry.kind {
-                case .directory:
-                    try Directory.create(path, permissions: entry.mode, owner: destination.owner)
-                    try Directory.setPermissions(of: path, entry.mode)
-                case .link(let target): try link(entry.path, to: target, at: path)
-                case .file(let size, _, let extents):
-                    written.files += 1
-                    written.bytes += size
-                    if entry.path == ControlFile.name {
-                        written.control = entry
-                    } else {
-                        try pool.write(extents, to: path, mode: entry.mode)
-                    }
-                }
-                reporter.progress(pool.writtenBytes, plan.record.dataBytes)
-            }
-            try pool.finish { reporter.progress($0, plan.record.dataBytes) }
-        } catch {
-            pool.cancel()
-            throw error
-        }
-        return written
-    }
-
-    /// A tablespace's link leads to where this restore put it.
-    private func link(_ name: String, to target: String, at path: FilePath) throws {
-        let oid = name.hasPrefix("pg_tblspc/") ? String(name.dropFirst("pg_tblspc/".count)) : nil
-        if let oid, let place = destination.tablespaces[oid] {
-            try Directory.link(place.string, at: destination.directory.appending(name), owner: destination.owner)
-        } else {
-            try Directory.link(target, at: path, owner: destination.owner)
-        }
-    }
-
-    private func copyManifest(_ reader: BackupReader) throws {
-        try reader.requireUndamaged(reader.manifestPath, plan.record.manifest)
-        let source = try File(reader.manifestPath, .read)
-        let target = try File(destination.directory.appending("backup_manifest"), .replace)
-        try target.setOwnerIfRoot(destination.owner)
-        var offset = 0
-        while true {
-            let bytes = try source.bytes(at: offset, count: 1 << 20)
-            if bytes.isEmpty { return }
-            try bytes.withUnsafeBytes { try target.write($0, at: offset) }
-            offset += bytes.count
-        }
-    }
-
     private func writeControlFile(_ entry: MapEntry?, _ reader: BackupReader) throws {
-        guard let entry, case .file(_, _, let extents) = entry.kind else {
+        guard let entry, case .file(let size, _, let extents) = entry.kind else {
             throw Failure(.damaged, "could not restore backup \(plan.record.id): its map has no \(ControlFile.name)")
         }
         let frames = try reader.frames()
         var content: [UInt8] = []
-        for extent in extents { try frames.bytes(extent) { content += $0 } }
+        for extent in extents { content += try frames.blocks(extent) }
+        content.removeLast(content.count - size)
         try SmallFile.write(
             content, to: destination.path(of: entry.path), permissions: entry.mode,
             owner: Owner.current.isRoot ? destination.owner : nil)

@@ -1,6 +1,7 @@
 import Postgres
 package import PostgresModel
 package import Repository
+import Storage
 
 /// Asks the primary to finish its current segment and waits until that is stored.
 package struct WALSwitch {

@@ -11,7 +11,7 @@ struct BackupCommand: ParsableCommand {
 
     @OptionGroup var global: GlobalOptions
 
-    @Flag(help: "Read everything (every backup does so today).")
+    @Flag(help: "Read and store everything, whatever earlier backups have.")
     var full = false
 
     @Option(help: "A name to find the backup by.")
@@ -39,7 +39,8 @@ struct BackupCommand: ParsableCommand {
         let job = BackupJob(
             repository: repository,
             settings: BackupJob.Settings(
-                node: node.name, connection: node.connection, name: name, level: file.repository.compression, threads: jobs,
+                node: node.name, connection: node.connection, name: name, isFull: full, level: file.repository.compression,
+                threads: jobs,
                 slot: file.repository.slot),
             reporter: progress.reporter(output))
         output.note("backing up \(node.name) of cluster \(file.name)")
@@ -53,7 +54,10 @@ struct BackupCommand: ParsableCommand {
     private func summary(_ record: BackupRecord, _ output: Output) -> String {
         var lines = [
             "backup \(record.id) of \(record.node) \(output.paint("done", .good)) in \(Output.duration(record.durationSeconds))",
-            "  data \(ByteCount(record.dataBytes)) in \(record.files) files, stored \(ByteCount(record.storedBytes))",
+            "  \(record.method.rawValue)" + (record.reference.map { ", on backup \($0)" } ?? "")
+                + (record.readReason.map { "; everything was read: \($0)" } ?? ""),
+            "  data \(ByteCount(record.dataBytes)) in \(record.files) files, received \(ByteCount(record.readBytes)), "
+                + "stored \(ByteCount(record.storedBytes))",
             "  from LSN \(record.beginLSN) to \(record.endLSN), timeline \(record.timeline); the WAL up to there is stored",
         ]
         if !record.configuration.isEmpty {

@@ -10,6 +10,7 @@ struct BackupDocument: Encodable {
     let status: Catalogue.Status
     @Nullable var method: BackupRecord.Method?
     @Nullable var reference: String?
+    @Nullable var readReason: String?
     @Nullable var beginTime: Timestamp?
     @Nullable var endTime: Timestamp?
     @Nullable var beginLSN: LSN?
@@ -43,6 +44,7 @@ struct BackupDocument: Encodable {
         status = entry.status
         method = record?.method
         reference = record?.reference
+        readReason = record?.readReason
         beginTime = record?.beginTime
         endTime = record?.endTime
         beginLSN = record?.beginLSN

@@ -176,7 +176,7 @@ struct DeleteCommand: ParsableCommand {
         let readers = try repository.lockAgainstReaders(to: "delete a backup")
         defer { withExtendedLifetime((lock, readers)) {} }
         try requireNotKept(try catalogue.find(entry.id))  // it may have been pinned while we asked
-        let freed = try catalogue.delete(entry.id)
+        let freed = try catalogue.delete([entry.id], level: file.repository.compression, tick: Interruption.check).freed
         try output.data(Document(backup: entry.id, freedBytes: freed.rawValue, dryRun: false)) {
             "deleted backup \(entry.id), freed \(freed)"
         }
@@ -200,6 +200,7 @@ struct VerifyCommand: ParsableCommand {
     @Argument(help: "An id, a name, latest or oldest (default: latest).") var backup: String?
     @Flag(help: "Verify every backup.") var all = false
     @Flag(help: "Decompress everything and compare it with what the server sent.") var deep = false
+    @Option(help: ArgumentHelp("Threads that read and check.", valueName: "n")) var jobs = 2
 
     func validate() throws {
         if all, backup != nil { throw ValidationError("name a backup or say --all, not both") }
@@ -227,9 +228,10 @@ struct VerifyCommand: ParsableCommand {
         for record in records {
             let progress = ProgressLine("verified")
             let reporter = progress.reporter(output)
-            let report = try Verification(BackupReader(catalogue: catalogue, record: record), deep: deep).run { report in
+            let report = try Verification(BackupReader(catalogue: catalogue, record: record), deep: deep, threads: jobs).run {
+                bytes in
                 try Interruption.check()
-                reporter.progress(report.bytes, record.dataBytes)
+                reporter.progress(bytes, record.dataBytes)
             }
             progress.clear()
             document.backups.append(record.id)

@@ -14,10 +14,12 @@ struct RestoreCommand: ParsableCommand {
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "An id, a name, latest or oldest (default: the right one for the target).") var backup: String?
-    @Option(help: ArgumentHelp("The new data directory: empty or missing.", valueName: "dir")) var to: String
+    @Option(help: ArgumentHelp("The new data directory: empty or missing, or with --delta one of pgark's.", valueName: "dir"))
+    var to: String
     @OptionGroup var target: TargetOptions
     @Option(help: ArgumentHelp("Put a tablespace (its location or oid) elsewhere.", valueName: "old=new"))
     var tablespace: [String] = []
+    @Flag(help: "Bring a directory that pgark made earlier to the target, writing only what differs.") var delta = false
     @Flag(help: "Become a standby of the primary.") var standby = false
     @Option(help: "With --standby: the replication slot to stream from.") var slot: String?
     @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = 2
@@ -43,7 +45,7 @@ struct RestoreCommand: ParsableCommand {
         let records = try chosen.map { [$0] } ?? catalogue.records()
         let plan = try RestorePlanner(archive, records: records).plan(try target.recoveryTarget(), chosen: chosen)
         let destination = try RestoreDestination(
-            directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record)
+            directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
         try destination.check(plan.record)
         if !global.json { output.note(text(plan, destination)) }
         if dryRun { return try output.data(document(plan, destination, nil, 0, started: false)) { "nothing was changed" } }

@@ -53,3 +53,27 @@ static int has_instruction(void) { return 0; }
 uint32_t pgark_crc32c(uint32_t crc, const void *bytes, size_t count) {
     return has_instruction() ? ~by_instruction(~crc, bytes, count) : ~by_table(~crc, bytes, count);
 }
+
+// The product of two polynomials modulo the CRC's, both with their highest coefficient in the lowest bit.
+static uint32_t multiply(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+    for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+        if (a & bit) product ^= b;
+        b = (b & 1) ? (b >> 1) ^ 0x82F63B78u : b >> 1;
+    }
+    return product;
+}
+
+static uint32_t powers[64];  // x to the power of 8 * 2^k
+
+__attribute__((constructor)) static void fill_powers(void) {
+    uint32_t power = 1u << 30;  // x
+    for (int k = 0; k < 3; k++) power = multiply(power, power);
+    for (int k = 0; k < 64; k++, power = multiply(power, power)) powers[k] = power;
+}
+
+uint32_t pgark_crc32c_shift(uint32_t crc, uint64_t count) {
+    for (int k = 0; count != 0 && crc != 0; k++, count >>= 1)
+        if (count & 1) crc = multiply(powers[k], crc);
+    return crc;
+}

@@ -20,6 +20,22 @@ package struct RelationFile {
         return UInt32(pieces[1]).flatMap { UInt32(exactly: Int($0) * blocksPerFile) }
     }
 
+    /// A file of an incremental backup that holds the changed blocks of another (src/backend/backup/basebackup.c, sendDir;
+    /// only relation files are sent so).
+    package static func isIncrement(ofPath path: String) -> Bool {
+        guard let name = path.split(separator: "/").last, name.hasPrefix(incrementPrefix) else { return false }
+        return firstBlock(ofPath: self.path(ofIncrement: path)) != nil
+    }
+
+    /// Of the file whose changes an INCREMENTAL file has.
+    package static func path(ofIncrement path: String) -> String {
+        var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        parts[parts.count - 1].removeFirst(incrementPrefix.count)
+        return parts.joined(separator: "/")
+    }
+
+    private static let incrementPrefix = "INCREMENTAL."
+
     package enum PageState: Equatable, Sendable {
         case valid
         /// Never initialised: all its header is zero, and it has no checksum.

@@ -10,6 +10,8 @@ package struct BackupRecord: Codable, Sendable {
     package var method: Method
     /// The backup whose content this one refers to, where it is incremental.
     package var reference: String?
+    /// Why an incremental backup had to read everything, or why a backup is not incremental.
+    package var readReason: String?
     package var beginTime: Timestamp
     package var endTime: Timestamp
     package var beginLSN: LSN
@@ -34,8 +36,8 @@ package struct BackupRecord: Codable, Sendable {
     package var compression: String
     package var map: StoredFile
     package var manifest: StoredFile
-    /// Names of the packs that the map refers to, in the order of its numbers.
-    package var packs: [String]
+    /// The list of the packs that the map refers to, in the order of its numbers.
+    package var packs: StoredFile
     package var tablespaces: [Tablespace]
     package var configuration: [ConfigurationFile]
     /// Configuration files that the role was not allowed to read, with the reason.
@@ -94,10 +96,11 @@ package struct BackupRecord: Codable, Sendable {
 
     package init(
         id: String, name: String?, cluster: String, node: String, method: Method, reference: String? = nil,
+        readReason: String? = nil,
         beginTime: Timestamp, endTime: Timestamp, beginLSN: LSN, endLSN: LSN, timeline: TimelineID,
         systemIdentifier: SystemIdentifier, serverVersion: String, fromStandby: Bool, dataChecksums: Bool,
         walSegmentSize: WALSegmentSize, dataBytes: Int, readBytes: Int, storedBytes: Int, walBytes: Int,
-        durationSeconds: Double, files: Int, compression: String, map: StoredFile, manifest: StoredFile, packs: [String],
+        durationSeconds: Double, files: Int, compression: String, map: StoredFile, manifest: StoredFile, packs: StoredFile,
         tablespaces: [Tablespace], configuration: [ConfigurationFile], configurationMissing: [String], badPages: [BadPage]
     ) {
         self.id = id
@@ -106,6 +109,7 @@ package struct BackupRecord: Codable, Sendable {
         self.node = node
         self.method = method
         self.reference = reference
+        self.readReason = readReason
         self.beginTime = beginTime
         self.endTime = endTime
         self.beginLSN = beginLSN
@@ -140,6 +144,7 @@ package struct BackupRecord: Codable, Sendable {
         case beginLSN = "begin_lsn"
         case endLSN = "end_lsn"
         case systemIdentifier = "system_identifier"
+        case readReason = "read_reason"
         case serverVersion = "server_version"
         case fromStandby = "from_standby"
         case dataChecksums = "data_checksums"

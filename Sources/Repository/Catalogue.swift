@@ -1,4 +1,4 @@
-package import PostgresModel
+import PostgresModel
 import Storage
 package import SystemPackage
 
@@ -21,8 +21,8 @@ package struct Catalogue: Sendable {
         package var isUnreadable: Bool { status == .damaged && record == nil }
     }
 
-    private static let recordName = "backup.json"
-    private static let tombstoneName = "backup.json.deleted"
+    static let recordName = "backup.json"
+    static let tombstoneName = "backup.json.deleted"
     private static let keptName = "kept"
 
     package func directory(of id: String) -> FilePath { repository.backups.appending(id) }
@@ -58,13 +58,17 @@ package struct Catalogue: Sendable {
             throw Failure(.unsupported, "could not read backup \(id): its format is \(record.format), this pgark knows 1")
         }
         let isKept = try Directory.exists(directory.appending(Self.keptName))
-        return Entry(id: id, status: record.badPages.isEmpty ? .done : .damaged, record: record, isKept: isKept)
+        let isDamaged = try !record.badPages.isEmpty || Directory.exists(damagePath(id))
+        return Entry(id: id, status: isDamaged ? .damaged : .done, record: record, isKept: isKept)
     }
 
     /// The complete backups, newest first. Throws where a record cannot be read: whoever chooses among all of them, or
     /// removes what none of them needs, must not take it for gone.
-    package func records() throws -> [BackupRecord] {
-        let entries = try entries()
+    package func records() throws -> [BackupRecord] { try records(without: []) }
+
+    /// As `records`, leaving out those that are to be taken as gone.
+    func records(without gone: Set<String>) throws -> [BackupRecord] {
+        let entries = try entries().filter { !gone.contains($0.id) }
         if let unreadable = entries.first(where: \.isUnreadable) {
             throw Failure(
                 .damaged, "could not tell which backups there are: the record of backup \(unreadable.id) is damaged",
@@ -119,49 +123,10 @@ package struct Catalogue: Sendable {
         try Directory.synchronize(directory(of: id))
     }
 
-    /// Deletes a backup: first it stops being one, then its content goes. Content that another backup refers to stays.
-    /// Interrupted at any point, the rest is garbage. The caller holds the write lock and the lock against readers.
-    /// Returns the bytes that were freed.
-    package func delete(_ id: String) throws -> ByteCount {
-        let record = directory(of: id).appending(Self.recordName)
-        if try Directory.exists(record) { try Directory.rename(record, to: directory(of: id).appending(Self.tombstoneName)) }
-        return try collectGarbage()
-    }
-
-    /// Removes what no complete backup refers to: packs, and directories without a record. Safe only while no backup
-    /// runs, so the caller holds the write lock.
-    @discardableResult
-    package func collectGarbage() throws -> ByteCount {
-        guard let names = try Directory.names(in: repository.backups) else {
-            throw Failure(
-                .repositoryUnreachable,
-                "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
-                hint: "Is a disk not mounted? Nothing was removed.")
-        }
-        var freed = 0
-        let used = Set(try records().flatMap(\.packs))
-        for name in try Directory.names(in: repository.packs) ?? [] {
-            let path = repository.packs.appending(name)
-            if name.hasSuffix(Self.packSuffix), used.contains(String(name.dropLast(Self.packSuffix.count))) { continue }
-            freed += try Directory.status(path)?.size ?? 0
-            try Directory.remove(path)
-        }
-        try Directory.synchronize(repository.packs)
-        for name in names {
-            let directory = repository.backups.appending(name)
-            if try Directory.exists(directory.appending(Self.recordName)) { continue }
-            for file in try Directory.names(in: directory) ?? [] {
-                freed += try Directory.status(directory.appending(file))?.size ?? 0
-            }
-            try Directory.removeTree(directory)
-        }
-        try Directory.synchronize(repository.backups)
-        return ByteCount(freed)
-    }
-
     static let packSuffix = ".pack"
 
     func packPath(_ name: String) -> FilePath { repository.packs.appending(name + Self.packSuffix) }
+    func packListPath(_ id: String) -> FilePath { directory(of: id).appending("packs") }
     func mapPath(_ id: String) -> FilePath { directory(of: id).appending("map.zst") }
     package func manifestPath(_ id: String) -> FilePath { directory(of: id).appending("manifest") }
     package func configurationPath(_ id: String, _ name: String) -> FilePath {

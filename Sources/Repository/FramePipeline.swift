@@ -8,10 +8,12 @@ import SystemPackage
 /// Memory is bounded by the ring of buffers, whatever the size of the backup. The first failure of any thread ends the
 /// others and comes out of the next call.
 final class FramePipeline: Sendable {
-    /// A run of pages within a frame's content.
+    /// A run of one file's pages within a frame's content.
     struct Pages: Sendable {
         var path: String
+        /// The number of the first one within its fork.
         var block: UInt32
+        /// Where they are in the content, in blocks.
         var range: Range<Int>
     }
 
@@ -26,15 +28,20 @@ final class FramePipeline: Sendable {
     /// SAFETY of `@unchecked Sendable`: the counters in `Progress` give each slot to one thread at a time.
     final class Slot: @unchecked Sendable {
         let content = UnsafeMutableRawBufferPointer.allocate(byteCount: Frame.capacity, alignment: 16)
-        /// Header and payload, as they go into the pack.
-        fileprivate let stored = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: Frame.headerSize + Frame.largestPayload, alignment: 16)
-        var count = 0
+        /// One for each block of the content.
+        let sums = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: Frame.sumsCount(contentCount: Frame.capacity), alignment: 16)
+        /// Header, payload and sums, as they go into the pack.
+        fileprivate let stored = UnsafeMutableRawBufferPointer.allocate(byteCount: Frame.largest, alignment: 16)
+        /// Complete blocks.
+        var blocks = 0
+        var count: Int { blocks * Frame.blockSize }
         var pages: [Pages] = []
         fileprivate var header: Frame.Header?
 
         deinit {
             content.deallocate()
+            sums.deallocate()
             stored.deallocate()
         }
     }
@@ -90,7 +97,7 @@ final class FramePipeline: Sendable {
             return progress.filled - progress.written < slots.count ? progress.filled : nil
         }
         let slot = slots[number % slots.count]
-        slot.count = 0
+        slot.blocks = 0
         slot.pages.removeAll(keepingCapacity: true)
         return (slot, number / Pack.capacity, number % Pack.capacity)
     }
@@ -128,19 +135,13 @@ final class FramePipeline: Sendable {
     // MARK: The threads
 
     private func compressFrames() throws {
-        let compressor = try Compressor(level)
+        let encoder = try FrameEncoder(level)
         while let number = try next() {
             let slot = slots[number % slots.count]
             let bad = checkPages(of: slot)
-            let payload = UnsafeMutableRawBufferPointer(rebasing: slot.stored[Frame.headerSize...])
-            let content = UnsafeRawBufferPointer(rebasing: slot.content[..<slot.count])
-            let count = try compressor.compress(content, into: payload)
-            let checksum = CRC32C(UnsafeRawBufferPointer(rebasing: payload[..<count])).value
-            let header = Frame.Header(
-                number: UInt32(number % Pack.capacity), codec: .zstd, storedCount: count, contentCount: slot.count,
-                payloadChecksum: checksum)
-            slot.stored.copyBytes(from: header.bytes)
-            slot.header = header
+            slot.header = try encoder.encode(
+                number: number % Pack.capacity, content: UnsafeRawBufferPointer(rebasing: slot.content[..<slot.count]),
+                sums: UnsafeRawBufferPointer(slot.sums), into: slot.stored)
             progress.change { progress in
                 progress.isCompressed[number % slots.count] = true
                 progress.badPages += bad.prefix(Self.mostBadPages - progress.badPages.count)
@@ -162,10 +163,10 @@ final class FramePipeline: Sendable {
     private func checkPages(of slot: Slot) -> [BackupRecord.BadPage] {
         var bad: [BackupRecord.BadPage] = []
         for pages in slot.pages {
-            for i in 0..<(pages.range.count / RelationFile.pageSize) {
-                let start = pages.range.lowerBound + i * RelationFile.pageSize
-                let page = UnsafeRawBufferPointer(rebasing: slot.content[start..<(start + RelationFile.pageSize)])
-                let block = pages.block + UInt32(i)
+            for place in pages.range {
+                let start = place * Frame.blockSize
+                let page = UnsafeRawBufferPointer(rebasing: slot.content[start..<(start + Frame.blockSize)])
+                let block = pages.block + UInt32(place - pages.range.lowerBound)
                 if RelationFile.check(page, block: block, backupBegin: backupBegin) == .bad {
                     bad.append(BackupRecord.BadPage(path: pages.path, block: Int(block)))
                 }
@@ -186,7 +187,7 @@ final class FramePipeline: Sendable {
             }
             let slot = slots[number % slots.count]
             let header = slot.header!
-            try pack!.append(UnsafeRawBufferPointer(rebasing: slot.stored[..<(Frame.headerSize + header.storedCount)]), header)
+            try pack!.append(UnsafeRawBufferPointer(rebasing: slot.stored[..<header.frameCount]), header)
             number += 1
             progress.change { progress in
                 progress.isCompressed[(number - 1) % slots.count] = false

@@ -4,7 +4,7 @@ import SystemPackage
 
 /// Proves that what a backup needs is there and undamaged, without restoring it.
 package struct Verification {
-    package struct Problem: Encodable, Sendable, Equatable {
+    package struct Problem: Codable, Sendable, Equatable {
         package var backup: String
         package var file: String
         /// The first block that is hit, where the file is a relation.
@@ -23,44 +23,42 @@ package struct Verification {
         package var files = 0
         package var bytes = 0
         package var problems: [Problem] = []
+        /// Frames that cannot be used any more, by any backup.
+        package var frames: [DamageReport.Frame] = []
     }
 
     private let reader: BackupReader
     private let deep: Bool
+    private let threads: Int
 
-    /// `deep` decompresses everything and checks files and pages too; else only what is stored is checked.
-    package init(_ reader: BackupReader, deep: Bool) {
+    /// `deep` decompresses everything and checks blocks, pages and files too; else only what is stored is checked.
+    package init(_ reader: BackupReader, deep: Bool, threads: Int = 2) {
         self.reader = reader
         self.deep = deep
+        self.threads = threads
     }
 
-    /// Problems are collected, not thrown; `tick` is called after each file.
-    package func run(tick: (Report) throws -> Void) throws -> Report {
+    /// Problems are collected, not thrown; `tick` is called with the bytes checked so far.
+    package func run(tick: @escaping (Int) throws -> Void) throws -> Report {
         var report = Report()
         check(reader.mapPath, reader.record.map, "map.zst", &report)
+        check(reader.packListPath, reader.record.packs, "packs", &report)
         check(reader.manifestPath, reader.record.manifest, "manifest", &report)
         for file in reader.record.configuration {
             check(reader.configurationPath(file), file.content, "config/\(file.name)", &report)
         }
         checkWAL(&report)
-        let frames = try reader.frames()
-        for damage in frames.damagedIndexes() { report.problems.append(problem(damage.pack, nil, damage.message)) }
         do {
-            try reader.entries { entry in
-                if case .file(let size, let checksum, let extents) = entry.kind {
-                    report.files += 1
-                    report.bytes += size
-                    if let problem = check(entry.path, checksum, extents, frames) { report.problems.append(problem) }
-                    try tick(report)
-                }
-            }
-        } catch let failure as Failure where failure.code != .interrupted {
+            try checkIndexes(&report)
+            try checkFrames(&report, tick)
+        } catch let failure as Failure where failure.code == .damaged {
             report.problems.append(problem("map.zst", nil, failure.message))
         }
+        report.problems.sort { ($0.file, $0.block ?? 0) < ($1.file, $1.block ?? 0) }
         return report
     }
 
-    private func problem(_ file: String, _ block: Int?, _ message: String) -> Problem {
+    fileprivate func problem(_ file: String, _ block: Int?, _ message: String) -> Problem {
         Problem(backup: reader.record.id, file: file, block: block, message: message)
     }
 
@@ -73,37 +71,38 @@ package struct Verification {
         }
     }
 
-    private func check(_ path: String, _ checksum: UInt32, _ extents: [Extent], _ frames: FrameReader) -> Problem? {
-        let firstBlock = RelationFile.firstBlock(ofPath: path)
-        var sum = CRC32C()
-        var position = 0
-        var badBlock: Int?
-        for extent in extents {
-            let block = firstBlock.map { Int($0) + position / RelationFile.pageSize }
-            do {
-                try frames.bytes(extent) { bytes in
-                    guard deep else { return }
-                    sum.add(bytes)
-                    if let block { badBlock = badBlock ?? badPage(path, bytes, block) }
-                }
-            } catch {
-                return problem(path, block, (error as? Failure)?.message ?? "\(error)")
-            }
-            position += extent.length
+    /// Packs that can be read only because their index was made anew.
+    private func checkIndexes(_ report: inout Report) throws {
+        let packs = try reader.packSet()
+        for pack in 0..<packs.count {
+            // A pack that cannot be read at all is reported with the files that need it.
+            guard let found = try? packs.reader(of: pack), found.isIndexDamaged else { continue }
+            report.problems.append(
+                problem(
+                    packs.path(pack).lastComponent?.string ?? "", nil,
+                    "its header or its index is damaged; its frames can still be found"))
         }
-        if let badBlock { return problem(path, badBlock, "the page's checksum does not match its content") }
-        return deep && sum.value != checksum ? problem(path, nil, "its content is not what the server sent") : nil
     }
 
-    /// The first page whose PostgreSQL checksum is wrong, leaving out those that were known to be when the backup was taken.
-    private func badPage(_ path: String, _ bytes: UnsafeRawBufferPointer, _ block: Int) -> Int? {
-        guard reader.record.dataChecksums else { return nil }
-        return (0..<(bytes.count / RelationFile.pageSize)).first { i in
-            let start = i * RelationFile.pageSize
-            let page = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + RelationFile.pageSize)])
-            return RelationFile.check(page, block: UInt32(block + i), backupBegin: reader.record.beginLSN) == .bad
-                && !reader.record.badPages.contains(BackupRecord.BadPage(path: path, block: block + i))
-        }.map { block + $0 }
+    private func checkFrames(_ report: inout Report, _ tick: @escaping (Int) throws -> Void) throws {
+        let findings = FrameFindings(record: reader.record)
+        let scan = try FrameScan(reader, threads: threads) { [deep] in FrameCheck(findings: findings, deep: deep) }
+        do {
+            try reader.entries { entry in
+                guard case .file(let size, _, _) = entry.kind else { return }
+                report.files += 1
+                report.bytes += size
+                try scan.add(entry)
+                try tick(findings.bytes)
+            }
+            try scan.finish { try tick(findings.bytes) }
+        } catch {
+            scan.cancel()
+            report.problems += findings.problems
+            throw error
+        }
+        report.problems += findings.problems
+        report.frames = findings.frames
     }
 
     /// Without the WAL from its begin to its end a backup cannot be made consistent.

@@ -17,3 +17,9 @@ extension Timestamp {
         return fields.tm_gmtoff
     }
 }
+
+/// Waits, for what nothing can wake us up; an interrupt of the process ends the wait early.
+package func pause(milliseconds: Int) {
+    var time = timespec(tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000)
+    nanosleep(&time, nil)
+}

@@ -13,16 +13,16 @@ package struct CompressionLevel: Sendable, Equatable {
     }
 }
 
-/// A zstd compressor for whole buffers and for streams. Every frame it makes carries zstd's own content checksum, so
-/// that `zstd -d` proves it too. Not for two threads at once.
+/// A zstd compressor for whole buffers and for streams. Not for two threads at once.
 package final class Compressor {
     private let context: OpaquePointer
 
-    package init(_ level: CompressionLevel) throws {
+    /// With `checksum` every frame carries zstd's own content checksum, so that `zstd -d` proves it too.
+    package init(_ level: CompressionLevel, checksum: Bool = true) throws {
         guard let context = ZSTD_createCCtx() else { throw Failure(.internalError, "could not start zstd: out of memory") }
         self.context = context
         try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level.rawValue)))
-        try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1))
+        try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, checksum ? 1 : 0))
     }
 
     deinit { ZSTD_freeCCtx(context) }

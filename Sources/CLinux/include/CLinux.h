@@ -1,13 +1,20 @@
 // What Swift cannot say itself: CPU instructions for checksums, one Linux call that the C library hides behind
 // _GNU_SOURCE, and a signal handler that may only touch a sig_atomic_t. Nothing else belongs here.
-#ifndef PGARK_CSYSTEM_H
-#define PGARK_CSYSTEM_H
+#ifndef PGARK_CLINUX_H
+#define PGARK_CLINUX_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /// CRC-32C (Castagnoli) as PostgreSQL and iSCSI compute it. `crc` is the finished value of what came before, 0 at first.
 uint32_t pgark_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+/// The part that bytes with the checksum `crc` have in the checksum of those bytes followed by `count` others:
+/// crc32c(AB) = shift(crc32c(A), length of B) ^ crc32c(B).
+uint32_t pgark_crc32c_shift(uint32_t crc, uint64_t count);
+
+/// XXH3, 64 bits, seed 0.
+uint64_t pgark_xxh3(const void *bytes, size_t count);
 
 /// The checksum of one 8192-byte page (PostgreSQL: src/include/storage/checksum_impl.h, pg_checksum_page), computed as
 /// if the stored pd_checksum were zero; the page is not changed.

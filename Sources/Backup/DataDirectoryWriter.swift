@@ -1,0 +1,112 @@
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+/// Writes what a backup's map has into the destination: directories, links, files. All but the control file, which is left
+/// to the caller, because it is what makes a directory one that can be started.
+struct DataDirectoryWriter {
+    let reader: BackupReader
+    let destination: RestoreDestination
+    let threads: Int
+    /// What is in place is kept where it is right, and everything else there is removed.
+    let reuses: Bool
+    let reporter: Reporter
+
+    struct Written {
+        var files = 0
+        var bytes = 0
+        /// What was not in place already.
+        var writtenBytes = 0
+        var control: MapEntry?
+    }
+
+    func run() throws -> Written {
+        if reuses { try removeForeign() }
+        var written = Written()
+        let progress = WriteProgress()
+        let scan = try FrameScan(reader, threads: threads) { [destination, reuses] in
+            FileWriter(destination: destination, reuses: reuses, progress: progress)
+        }
+        do {
+            try reader.entries { entry in
+                try Interruption.check()
+                try write(entry, scan, &written)
+                reporter.progress(progress.done, reader.record.dataBytes)
+            }
+            try scan.finish { reporter.progress(progress.done, reader.record.dataBytes) }
+        } catch {
+            scan.cancel()
+            throw error
+        }
+        written.writtenBytes = progress.written
+        return written
+    }
+
+    private func write(_ entry: MapEntry, _ scan: FrameScan, _ written: inout Written) throws {
+        let path = destination.path(of: entry.path)
+        switch entry.kind {
+        case .directory:
+            try Directory.create(path, permissions: entry.mode, owner: destination.owner)
+            try Directory.setPermissions(of: path, entry.mode)
+        case .link(let target): try link(entry.path, to: target, at: path)
+        case .file(let size, _, let extents):
+            if entry.path == RestoreMark.name { return }  // says that another directory was restored
+            written.files += 1
+            written.bytes += size
+            if entry.path == ControlFile.name {
+                written.control = entry
+            } else if extents.isEmpty {
+                let file = try File(path, .replace, permissions: entry.mode)
+                try file.setOwnerIfRoot(destination.owner)
+            } else {
+                if reuses { try makeReusable(path, entry.mode, size) }
+                try scan.add(entry)
+            }
+        }
+    }
+
+    /// A tablespace's link leads to where this restore put it.
+    private func link(_ name: String, to target: String, at path: FilePath) throws {
+        let oid = name.hasPrefix("pg_tblspc/") ? String(name.dropFirst("pg_tblspc/".count)) : nil
+        let place = oid.flatMap { destination.tablespaces[$0] }
+        let path = place == nil ? path : destination.directory.appending(name)
+        let target = place?.string ?? target
+        if reuses {
+            if Directory.linkTarget(path)?.string == target { return }
+            try Directory.removeTree(path)
+        }
+        try Directory.link(target, at: path, owner: destination.owner)
+    }
+
+    // MARK: A directory with content
+
+    /// A file that is there gets the right owner and mode, and loses what it has too much.
+    private func makeReusable(_ path: FilePath, _ mode: UInt32, _ size: Int) throws {
+        guard let status = try Directory.status(path) else { return }
+        if status.permissions != mode { try Directory.setPermissions(of: path, mode) }
+        if Owner.current.isRoot, status.owner != destination.owner { try Directory.setOwner(of: path, destination.owner) }
+        if status.size > size { try File(path, .update).truncate(to: size) }
+    }
+
+    /// Removes what the backup does not have, or has as another kind of thing.
+    private func removeForeign() throws {
+        let index = try MapIndex(reader.mapPath, scratch: destination.directory.appending(RestoreDestination.marker + ".map"))
+        try removeForeign(in: destination.directory, "", index)
+        for (oid, place) in destination.tablespaces { try removeForeign(in: place, "pg_tblspc/\(oid)/", index) }
+    }
+
+    private func removeForeign(in place: FilePath, _ prefix: String, _ index: MapIndex) throws {
+        for name in try Directory.names(in: place) ?? [] {
+            try Interruption.check()
+            if name == RestoreDestination.marker || (prefix.isEmpty && name == RestoreMark.name) { continue }
+            let (path, relative) = (place.appending(name), prefix + name)
+            let kind = try Directory.status(path)?.kind
+            switch (kind, try index.entry(relative)?.kind) {
+            case (.directory, .directory): try removeForeign(in: path, relative + "/", index)
+            case (.file, .file), (.symbolicLink, .link): break
+            default: try Directory.removeTree(path)
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+package import PostgresModel
+import Storage
+import SystemPackage
+
+/// What verification found wrong in a backup, kept beside it until a later verification finds it well.
+package struct DamageReport: Codable, Sendable, Equatable {
+    package struct Frame: Codable, Sendable, Hashable {
+        package var pack: String
+        package var frame: Int
+
+        package init(pack: String, frame: Int) {
+            self.pack = pack
+            self.frame = frame
+        }
+    }
+
+    package var time: Timestamp
+    package var frames: [Frame]
+    package var problems: [Verification.Problem]
+
+    package init(time: Timestamp, frames: [Frame], problems: [Verification.Problem]) {
+        self.time = time
+        self.frames = frames
+        self.problems = problems
+    }
+}
+
+extension Catalogue {
+    func damagePath(_ id: String) -> FilePath { directory(of: id).appending("damage.json") }
+
+    /// Nil where no verification found anything.
+    package func damage(_ id: String) throws -> DamageReport? { try Record.read(damagePath(id)) }
+
+    /// Keeps what was found in a backup; nothing wrong clears what was found before.
+    package func note(_ damage: DamageReport, in id: String) throws {
+        if !damage.problems.isEmpty { return try Record.write(damage, to: damagePath(id)) }
+        guard try Directory.exists(damagePath(id)) else { return }
+        try Directory.remove(damagePath(id))
+        try Directory.synchronize(directory(of: id))
+    }
+}
+
+/// The frames of a backup's packs that are damaged as far as anybody knows: what verifications of any backup found, and
+/// packs that are not there.
+struct DamagedFrames {
+    private var frames: Set<Place> = []
+    private var missing: Set<Int> = []
+
+    private struct Place: Hashable { let pack: Int, frame: Int }
+
+    init(_ catalogue: Catalogue, packs: [String]) throws {
+        let numbers = Dictionary(zip(packs, packs.indices)) { first, _ in first }
+        for id in try Directory.names(in: catalogue.repository.backups) ?? [] {
+            for damaged in try catalogue.damage(id)?.frames ?? [] {
+                if let pack = numbers[damaged.pack] { frames.insert(Place(pack: pack, frame: damaged.frame)) }
+            }
+        }
+        let present = Set(try Directory.names(in: catalogue.repository.packs) ?? [])
+        missing = Set(packs.indices.filter { !present.contains(packs[$0] + Catalogue.packSuffix) })
+    }
+
+    var isEmpty: Bool { frames.isEmpty && missing.isEmpty }
+
+    func contains(pack: Int, frame: Int) -> Bool {
+        if isEmpty { return false }
+        return missing.contains(pack) || frames.contains(Place(pack: pack, frame: frame))
+    }
+}

@@ -1,0 +1,72 @@
+/// Where consecutive blocks of a file are: in consecutive blocks of one frame of one pack.
+package struct Extent: Equatable, Sendable {
+    package var blocks: Int
+    /// An index into the backup's list of packs.
+    package var pack: Int
+    package var frame: Int
+    /// The first of them in the frame's content.
+    package var block: Int
+
+    package init(blocks: Int, pack: Int, frame: Int, block: Int) {
+        self.blocks = blocks
+        self.pack = pack
+        self.frame = frame
+        self.block = block
+    }
+
+    /// Blocks `range` of these.
+    func part(_ range: Range<Int>) -> Extent {
+        Extent(blocks: range.count, pack: pack, frame: frame, block: block + range.lowerBound)
+    }
+}
+
+extension [Extent] {
+    var blocks: Int { reduce(0) { $0 + $1.blocks } }
+
+    /// Adds what follows; what continues the last extent extends it.
+    mutating func extend(_ next: Extent) {
+        guard next.blocks > 0 else { return }
+        if let last, last.pack == next.pack, last.frame == next.frame, last.block + last.blocks == next.block {
+            self[count - 1].blocks += next.blocks
+        } else {
+            append(next)
+        }
+    }
+}
+
+/// Walks along a file's extents, block by block, forward only.
+struct ExtentCursor {
+    private let extents: [Extent]
+    private var index = 0
+    /// The first block of the extent at `index`.
+    private var start = 0
+
+    init(_ extents: [Extent]) { self.extents = extents }
+
+    /// Where a block is; nil beyond the end.
+    mutating func location(of block: Int) -> Extent? {
+        advance(to: block)
+        guard index < extents.count else { return nil }
+        return extents[index].part((block - start)..<(block - start + 1))
+    }
+
+    /// The extents of a range of blocks, as far as there are any.
+    mutating func extents(of range: Range<Int>, _ body: (Extent) throws -> Void) rethrows {
+        var block = range.lowerBound
+        while block < range.upperBound {
+            advance(to: block)
+            guard index < extents.count else { return }
+            let end = Swift.min(range.upperBound, start + extents[index].blocks)
+            try body(extents[index].part((block - start)..<(end - start)))
+            block = end
+        }
+    }
+
+    private mutating func advance(to block: Int) {
+        precondition(block >= start, "a cursor does not go back")
+        while index < extents.count, start + extents[index].blocks <= block {
+            start += extents[index].blocks
+            index += 1
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import PostgresModel
+import Storage
+
+/// What threads that check frames found, together.
+final class FrameFindings: Sendable {
+    private struct Findings {
+        var problems: [String: Verification.Problem] = [:]
+        var frames: Set<DamageReport.Frame> = []
+        /// Of files in the batches under way: what their checksums come to so far, and blocks still to come.
+        var files: [String: (checksum: UInt32, blocksLeft: Int)] = [:]
+        var bytes = 0
+    }
+
+    private let record: BackupRecord
+    private let findings = Monitor(Findings())
+
+    init(record: BackupRecord) { self.record = record }
+
+    var bytes: Int { findings.read { $0.bytes } }
+    var problems: [Verification.Problem] { findings.read { Array($0.problems.values) } }
+    var frames: [DamageReport.Frame] { findings.read { $0.frames.sorted { ($0.pack, $0.frame) < ($1.pack, $1.frame) } } }
+
+    func isKnownBadPage(_ path: String, _ block: Int) -> Bool {
+        !record.badPages.isEmpty && record.badPages.contains(.init(path: path, block: block))
+    }
+    var hasPageChecksums: Bool { record.dataChecksums }
+    var begin: LSN { record.beginLSN }
+
+    /// Of several problems of a file the one with the first block is reported.
+    func note(_ path: String, _ block: Int?, _ message: String) {
+        findings.change { findings in
+            if let known = findings.problems[path], (known.block ?? Int.max) <= (block ?? Int.max) { return }
+            findings.problems[path] = .init(backup: record.id, file: path, block: block, message: message)
+        }
+    }
+
+    func note(damaged frame: DamageReport.Frame) { findings.change { _ = $0.frames.insert(frame) } }
+
+    func count(_ bytes: Int) { findings.change { $0.bytes += bytes } }
+
+    /// Adds a piece's part to its file's checksum, which is compared when the last piece is there. Pieces come in any order.
+    func add(_ piece: FrameScan.Piece, of entry: MapEntry, checksum part: UInt32, count: Int) {
+        guard case .file(let size, let expected, _) = entry.kind else { return }
+        let after = size - piece.position * Frame.blockSize - count
+        let isWrong = findings.change { findings in
+            var file = findings.files[entry.path] ?? (0, MapEntry.blocks(ofSize: size))
+            file.checksum ^= CRC32C.shifted(part, by: after)
+            file.blocksLeft -= piece.extent.blocks
+            findings.files[entry.path] = file.blocksLeft > 0 ? file : nil
+            return file.blocksLeft == 0 && file.checksum != expected
+        }
+        if isWrong { note(entry.path, nil, "its content is not what the server sent") }
+    }
+}
+
+/// Checks one frame, and where that is asked for its blocks, and the pages and files that they belong to.
+struct FrameCheck: FrameScan.Consumer {
+    let findings: FrameFindings
+    let deep: Bool
+
+    func take(_ job: FrameScan.Job, _ frames: FrameReader) throws {
+        defer { findings.count(job.pieces.reduce(0) { $0 + job.batch.count($1) }) }
+        do {
+            guard deep else { return try frames.check(pack: job.pack, frame: job.frame) }
+            let content = try frames.content(pack: job.pack, frame: job.frame)
+            let sums = try frames.sums(pack: job.pack, frame: job.frame)
+            for (number, sum) in sums.enumerated() {
+                let start = number * Frame.blockSize
+                guard BlockSum(UnsafeRawBufferPointer(rebasing: content[start..<(start + Frame.blockSize)])) == sum else {
+                    throw Failure(.damaged, "block \(number) of frame \(job.frame) is not what was stored")
+                }
+            }
+            for piece in job.pieces { try check(piece, job.batch, try frames.blocks(piece.extent)) }
+        } catch let failure as Failure where failure.code == .damaged || failure.code == .inputOutput {
+            findings.note(damaged: .init(pack: frames.packName(job.pack), frame: job.frame))
+            for piece in job.pieces {
+                let path = job.batch.files[piece.file].path
+                findings.note(
+                    path, RelationFile.firstBlock(ofPath: path).map { Int($0) + piece.position }, failure.message)
+            }
+        }
+    }
+
+    private func check(_ piece: FrameScan.Piece, _ batch: FrameScan.Batch, _ bytes: UnsafeRawBufferPointer) throws {
+        let entry = batch.files[piece.file]
+        let count = batch.count(piece)
+        findings.add(piece, of: entry, checksum: CRC32C(UnsafeRawBufferPointer(rebasing: bytes[..<count])).value, count: count)
+        guard findings.hasPageChecksums, let first = RelationFile.firstBlock(ofPath: entry.path) else { return }
+        // The first page whose PostgreSQL checksum is wrong, leaving out those that were known when the backup was taken.
+        for i in 0..<(count / Frame.blockSize) {
+            let start = i * Frame.blockSize
+            let page = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Frame.blockSize)])
+            let block = Int(first) + piece.position + i
+            if RelationFile.check(page, block: UInt32(block), backupBegin: findings.begin) == .bad,
+                !findings.isKnownBadPage(entry.path, block)
+            {
+                return findings.note(entry.path, block, "the page's checksum does not match its content")
+            }
+        }
+    }
+}
