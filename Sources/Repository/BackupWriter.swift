@@ -139,6 +139,7 @@ package final class BackupWriter {
     }
 
     /// The file is complete. Returns the CRC-32C of the content that came.
+    @discardableResult
     package func endFile() throws -> UInt32 {
         if fill > 0 {
             let slot = try slot()

@@ -34,11 +34,15 @@ package struct RepositoryExample: Sendable {
         }
     }
 
-    package func writer(_ id: String, checksPages: Bool = false, backupBegin: LSN = .zero, threads: Int = 2) throws
-        -> BackupWriter
-    {
+    package func writer(
+        _ id: String, checksPages: Bool = false, backupBegin: LSN = .zero, threads: Int = 2, on reference: BackupRecord? = nil
+    ) throws -> BackupWriter {
         try BackupWriter(
-            catalogue: catalogue, id: id, level: .standard, threads: threads, backupBegin: backupBegin, checksPages: checksPages)
+            catalogue: catalogue, id: id,
+            settings: .init(level: .standard, threads: threads, backupBegin: backupBegin, checksPages: checksPages),
+            reference: try reference.map {
+                try BackupReference(catalogue, $0, scratch: directory.appending("reference.tmp"))
+            })
     }
 
     /// Writes a file; `pieces` gives the length of the next piece in which its bytes come.
@@ -57,11 +61,15 @@ package struct RepositoryExample: Sendable {
 
     /// A complete backup of these files, with a manifest and one configuration file.
     @discardableResult
-    package func backup(_ contents: [Content] = [], _ record: BackupRecord = .example()) throws -> BackupRecord {
-        let writer = try writer(record.id)
+    package func backup(
+        _ contents: [Content] = [], _ record: BackupRecord = .example(), on reference: BackupRecord? = nil
+    ) throws -> BackupRecord {
+        let writer = try writer(record.id, on: reference)
         for content in contents { try write(content, to: writer) }
         let summary = try writer.finish()
         var record = record
+        record.method = reference == nil ? .full : .incremental
+        record.reference = reference?.id
         record.packs = summary.packs
         record.map = summary.map
         record.files = summary.files
@@ -129,7 +137,7 @@ extension BackupRecord {
     /// A plausible record; a test sets what it is about.
     package static func example(
         id: String = "20261122T150405Z", name: String? = nil, begin: String = "0/200000", end: String = "0/200100",
-        ended: Timestamp = Timestamp(seconds: 1_795_359_845), timeline: UInt32 = 1, packs: [String] = []
+        ended: Timestamp = Timestamp(seconds: 1_795_359_845), timeline: UInt32 = 1
     ) -> BackupRecord {
         BackupRecord(
             id: id, name: name, cluster: "main", node: "node1", method: .full,
@@ -140,6 +148,6 @@ extension BackupRecord {
             walSegmentSize: RepositoryExample.system.walSegmentSize, dataBytes: 0, readBytes: 0, storedBytes: 0, walBytes: 0,
             durationSeconds: 5, files: 0, compression: "zstd:3", map: .init(bytes: 0, checksum: 0),
             manifest: .init(bytes: 0, checksum: 0),
-            packs: packs, tablespaces: [], configuration: [], configurationMissing: [], badPages: [])
+            packs: .init(bytes: 0, checksum: 0), tablespaces: [], configuration: [], configurationMissing: [], badPages: [])
     }
 }
