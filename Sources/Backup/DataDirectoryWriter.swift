@@ -110,3 +110,26 @@ struct DataDirectoryWriter {
         }
     }
 }
+
+extension DataDirectoryWriter {
+    /// A cluster made with group access keeps it (documentation: initdb --allow-group-access).
+    static func permissions(_ reader: BackupReader) throws -> UInt32 {
+        var permissions: UInt32 = 0o700
+        try reader.entries { if $0.path == "PG_VERSION", $0.mode & 0o040 != 0 { permissions = 0o750 } }
+        return permissions
+    }
+
+    /// The last step: now a server can be started from the directory. Durable when it returns.
+    func writeControlFile(_ entry: MapEntry?) throws {
+        guard let entry, case .file(let size, _, let extents) = entry.kind else {
+            throw Failure(.damaged, "could not restore backup \(reader.record.id): its map has no \(ControlFile.name)")
+        }
+        let frames = try reader.frames()
+        var content: [UInt8] = []
+        for extent in extents { content += try frames.blocks(extent) }
+        content.removeLast(content.count - size)
+        try SmallFile.write(
+            content, to: destination.path(of: entry.path), permissions: entry.mode,
+            owner: Owner.current.isRoot ? destination.owner : nil)
+    }
+}

@@ -60,41 +60,23 @@ package struct RestoreJob {
         defer { withExtendedLifetime(lock) {} }
         try destination.check(plan.record)
         let reader = BackupReader(catalogue: catalogue, record: plan.record)
-        let claim = try destination.prepare(permissions: try permissions(reader), plan.record)
+        let claim = try destination.prepare(permissions: try DataDirectoryWriter.permissions(reader), plan.record)
         defer { withExtendedLifetime(claim) {} }
-        let written = try DataDirectoryWriter(
+        let writer = DataDirectoryWriter(
             reader: reader, destination: destination, threads: settings.threads, reuses: destination.reusesContent,
-            reporter: reporter
-        ).run()
+            reporter: reporter)
+        let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
         try RecoverySettings(plan: plan, settings: settings, destination: destination).write()
         try RestoreMark(destination, plan.record).write(owner: Owner.current.isRoot ? destination.owner : nil)
-        try RestoredManifest(reader: reader, destination: destination, own: configuration.files + [RestoreMark.name]).write()
+        let own = (configuration.files + [RestoreMark.name]).map { ($0, destination.directory.appending($0)) }
+        try RestoredManifest(reader: reader, own: Dictionary(own) { $1 }).write(
+            in: destination.directory, owner: destination.owner)
         for place in destination.places { try File.synchronizeFileSystem(of: place) }
-        try writeControlFile(written.control, reader)
+        try writer.writeControlFile(written.control)
         try destination.finish()
         return Outcome(
             files: written.files, bytes: written.bytes, writtenBytes: written.writtenBytes, configuration: configuration)
-    }
-
-    /// A cluster made with group access keeps it (documentation: initdb --allow-group-access).
-    private func permissions(_ reader: BackupReader) throws -> UInt32 {
-        var permissions: UInt32 = 0o700
-        try reader.entries { if $0.path == "PG_VERSION", $0.mode & 0o040 != 0 { permissions = 0o750 } }
-        return permissions
-    }
-
-    private func writeControlFile(_ entry: MapEntry?, _ reader: BackupReader) throws {
-        guard let entry, case .file(let size, _, let extents) = entry.kind else {
-            throw Failure(.damaged, "could not restore backup \(plan.record.id): its map has no \(ControlFile.name)")
-        }
-        let frames = try reader.frames()
-        var content: [UInt8] = []
-        for extent in extents { content += try frames.blocks(extent) }
-        content.removeLast(content.count - size)
-        try SmallFile.write(
-            content, to: destination.path(of: entry.path), permissions: entry.mode,
-            owner: Owner.current.isRoot ? destination.owner : nil)
     }
 }
 

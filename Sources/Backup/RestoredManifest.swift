@@ -9,16 +9,16 @@ import SystemPackage
 /// The server's manifest of an incremental backup lists what was sent; this one lists what there is.
 struct RestoredManifest {
     let reader: BackupReader
-    let destination: RestoreDestination
-    /// Files that the restore itself wrote, below the data directory. They are described as they are.
-    let own: [String]
+    /// Files that the restore itself wrote: name below the data directory, and where it is. They are described as they are.
+    let own: [String: FilePath]
 
     static let name = "backup_manifest"
     private static let step = 64 * 1024
 
-    func write() throws {
-        let file = try File(destination.directory.appending(Self.name), .replace)
-        try file.setOwnerIfRoot(destination.owner)
+    /// Writes it into `directory`.
+    func write(in directory: FilePath, owner: Owner) throws {
+        let file = try File(directory.appending(Self.name), .replace)
+        try file.setOwnerIfRoot(owner)
         let digest = try SHA256()
         var (text, end) = ("", 0)
         func flush(_ counts: Bool = true) throws {
@@ -37,12 +37,11 @@ struct RestoredManifest {
             if text.utf8.count >= Self.step { try flush() }
         }
         try reader.entries { entry in
-            guard case .file(let size, let checksum, _) = entry.kind, entry.path != RestoreMark.name, !own.contains(entry.path)
+            guard case .file(let size, let checksum, _) = entry.kind, entry.path != RestoreMark.name, own[entry.path] == nil
             else { return }
             try add(entry.path, size, entry.modified, checksum)
         }
-        for name in own {
-            let path = destination.directory.appending(name)
+        for (name, path) in own.sorted(by: { $0.key < $1.key }) {
             guard let status = try Directory.status(path) else { continue }
             let content = try BackupWriter.describe(path)
             try add(name, content.bytes, status.modified.microseconds / 1_000_000, UInt32(content.crc32c, radix: 16) ?? 0)

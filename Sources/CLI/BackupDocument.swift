@@ -32,10 +32,12 @@ struct BackupDocument: Encodable {
     let kept: Bool
     let obsolete: Bool
     let badPages: [BackupRecord.BadPage]
+    /// What verifications found; filled in by `show`.
+    let problems: [Verification.Problem]
     /// Drills do not exist yet.
     @Nullable var lastDrill: String?
 
-    init(_ entry: Catalogue.Entry, cluster: String) {
+    init(_ entry: Catalogue.Entry, cluster: String, damage: DamageReport? = nil) {
         let record = entry.record
         id = entry.id
         name = record?.name
@@ -67,6 +69,7 @@ struct BackupDocument: Encodable {
         // Retention does not exist yet, so nothing is obsolete.
         obsolete = false
         badPages = record?.badPages ?? []
+        problems = damage?.problems ?? []
         lastDrill = nil
     }
 }

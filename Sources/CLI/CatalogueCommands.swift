@@ -3,6 +3,7 @@ import Backup
 import Cluster
 import PostgresModel
 import Repository
+import Storage
 
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "The backups, newest first.")
@@ -93,7 +94,7 @@ struct ShowCommand: ParsableCommand {
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let entry = try Catalogue(repository).find(backup)
-        let document = BackupDocument(entry, cluster: file.name)
+        let document = BackupDocument(entry, cluster: file.name, damage: try Catalogue(repository).damage(entry.id))
         try global.output.data(document) { text(document) }
     }
 
@@ -107,7 +108,8 @@ struct ShowCommand: ParsableCommand {
         add("cluster", backup.cluster)
         add("node", backup.node.map { $0 + (backup.fromStandby == true ? " (standby)" : " (primary)") })
         add("status", backup.status.rawValue + (backup.kept ? ", kept" : ""))
-        add("method", backup.method?.rawValue)
+        add("method", backup.method.map { $0.rawValue + (backup.reference.map { ", on backup \($0)" } ?? "") })
+        add("everything was read", backup.readReason)
         add("PostgreSQL", backup.serverVersion)
         add("system identifier", backup.systemIdentifier)
         add("timeline", backup.timeline)
@@ -121,6 +123,9 @@ struct ShowCommand: ParsableCommand {
         for space in backup.tablespaces where !space.location.isEmpty { add("tablespace \(space.oid)", space.location) }
         for file in backup.configuration { add("configuration", file.path) }
         for reason in backup.configurationMissing { add("configuration not saved", reason) }
+        for problem in backup.problems {
+            add("damage", problem.file + (problem.block.map { " block \($0)" } ?? "") + ": \(problem.message)")
+        }
         for page in backup.badPages { add("bad page", "\(page.path) block \(page.block)") }
         return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
     }
@@ -150,12 +155,13 @@ struct KeepCommand: ParsableCommand {
 }
 
 struct DeleteCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "delete", abstract: "Delete a backup; others stay whole.")
+    static let configuration = CommandConfiguration(
+        commandName: "delete", abstract: "Delete backups; others stay whole, whatever they were built on.")
 
     @OptionGroup var global: GlobalOptions
-    @Argument(help: "An id, a name, latest or oldest.") var backup: String
+    @Argument(help: "Ids, names, latest or oldest.") var backup: [String]
     @Flag(help: "Do not ask.") var yes = false
-    @Flag(help: "Only say what would be deleted.") var dryRun = false
+    @Flag(help: "Only say what would be deleted, and what that would free.") var dryRun = false
 
     func run() throws {
         let output = global.output
@@ -163,23 +169,36 @@ struct DeleteCommand: ParsableCommand {
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
-        let entry = try catalogue.find(backup)
-        try requireNotKept(entry)
-        let size = ByteCount(entry.record?.storedBytes ?? 0)
+        var entries: [Catalogue.Entry] = []
+        for name in backup {
+            let entry = try catalogue.find(name)
+            try requireNotKept(entry)
+            if !entries.contains(where: { $0.id == entry.id }) { entries.append(entry) }
+        }
+        let names = entries.map(\.id).joined(separator: ", ")
+        let level = file.repository.compression
         if dryRun {
-            return try output.data(Document(backup: entry.id, freedBytes: size.rawValue, dryRun: true)) {
-                "would delete backup \(entry.id) and free about \(size)"
+            let lock = try repository.lockForReading(to: "look at what could be deleted")
+            defer { withExtendedLifetime(lock) {} }
+            let result = try GarbageCollection(catalogue, level: level, deleting: entries, dryRun: true)
+                .run(tick: Interruption.check)
+            return try output.data(Document(entries, result, dryRun: true)) {
+                "would delete \(names) and free about \(result.freed): \(Self.described(result))"
             }
         }
-        try output.confirm("Delete backup \(entry.id) (\(size))?", yes: yes)
+        try output.confirm("Delete \(entries.count == 1 ? "backup" : "backups") \(names)?", yes: yes)
         let lock = try repository.lockForWriting(to: "delete a backup")
         let readers = try repository.lockAgainstReaders(to: "delete a backup")
         defer { withExtendedLifetime((lock, readers)) {} }
-        try requireNotKept(try catalogue.find(entry.id))  // it may have been pinned while we asked
-        let freed = try catalogue.delete([entry.id], level: file.repository.compression, tick: Interruption.check).freed
-        try output.data(Document(backup: entry.id, freedBytes: freed.rawValue, dryRun: false)) {
-            "deleted backup \(entry.id), freed \(freed)"
+        for entry in entries { try requireNotKept(try catalogue.find(entry.id)) }  // pinned while we asked
+        let result = try catalogue.delete(entries.map(\.id), level: level, tick: Interruption.check)
+        try output.data(Document(entries, result, dryRun: false)) {
+            "deleted \(names), freed \(result.freed): \(Self.described(result))"
         }
+    }
+
+    private static func described(_ result: GarbageCollection.Result) -> String {
+        "\(result.removedPacks) packs nobody else needs, \(result.rewrittenPacks) mostly dead ones written anew"
     }
 
     private func requireNotKept(_ entry: Catalogue.Entry) throws {
@@ -189,7 +208,24 @@ struct DeleteCommand: ParsableCommand {
             hint: "Take the pin away: pgark keep \(entry.id) --release")
     }
 
-    private struct Document: Encodable { let backup: String, freedBytes: Int, dryRun: Bool }
+    private struct Document: Encodable {
+        /// The first of `backups`.
+        let backup: String
+        let backups: [String]
+        let freedBytes: Int
+        let removedPacks: Int
+        let rewrittenPacks: Int
+        let dryRun: Bool
+
+        init(_ entries: [Catalogue.Entry], _ result: GarbageCollection.Result, dryRun: Bool) {
+            backup = entries[0].id
+            backups = entries.map(\.id)
+            freedBytes = result.freed.rawValue
+            removedPacks = result.removedPacks
+            rewrittenPacks = result.rewrittenPacks
+            self.dryRun = dryRun
+        }
+    }
 }
 
 struct VerifyCommand: ParsableCommand {
@@ -234,12 +270,24 @@ struct VerifyCommand: ParsableCommand {
                 reporter.progress(bytes, record.dataBytes)
             }
             progress.clear()
+            try note(report, of: record, catalogue, output)
             document.backups.append(record.id)
             document.files += report.files
             document.bytes += report.bytes
             document.problems += report.problems
         }
         return document
+    }
+
+    /// What is wrong is remembered, so that `show` says it and later backups do not build on it. Who may only read the
+    /// repository may verify it as well.
+    private func note(_ report: Verification.Report, of record: BackupRecord, _ catalogue: Catalogue, _ output: Output) throws {
+        do {
+            try catalogue.note(
+                DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems), in: record.id)
+        } catch let failure as Failure where failure.code == .permissionDenied {
+            output.note("what was found is not remembered: \(failure.message)")
+        }
     }
 
     private struct Document: Encodable {

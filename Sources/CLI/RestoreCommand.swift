@@ -10,7 +10,8 @@ import SystemPackage
 struct RestoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "restore", abstract: "Restore a backup into a new directory, ready to recover to the target.",
-        discussion: "Without a target, recovery runs to the end of the stored WAL. Nothing is ever overwritten.")
+        discussion: "Without a target, recovery runs to the end of the stored WAL. Nothing is overwritten, "
+            + "but with --delta what pgark itself restored there before.")
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "An id, a name, latest or oldest (default: the right one for the target).") var backup: String?
@@ -67,7 +68,7 @@ struct RestoreCommand: ParsableCommand {
         if !start { output.next("pg_ctl -D \(destination.directory) start") }
     }
 
-    private static func mapping(_ text: String) throws -> (old: String, new: FilePath) {
+    static func mapping(_ text: String) throws -> (old: String, new: FilePath) {
         let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
         guard parts.count == 2 else {
             throw Failure(.usage, "could not read --tablespace \"\(text)\": it is not OLD=NEW")
@@ -102,6 +103,7 @@ struct RestoreCommand: ParsableCommand {
         for (oid, place) in destination.tablespaces.sorted(by: { $0.key < $1.key }) {
             rows.append(["tablespace \(oid)", place.string])
         }
+        if delta { rows.append(["delta", "what is there and right is kept; whatever the backup does not have is removed"]) }
         rows += plan.remarks.map { ["note", $0] }
         return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
     }
@@ -118,6 +120,7 @@ struct RestoreCommand: ParsableCommand {
     private func summary(_ outcome: RestoreJob.Outcome, _ destination: RestoreDestination, _ seconds: Double) -> String {
         var lines = [
             "restored \(ByteCount(outcome.bytes)) in \(outcome.files) files to \(destination.directory) in \(Output.duration(seconds))"
+                + (delta ? "; \(ByteCount(outcome.writtenBytes)) of them had to be written" : "")
         ]
         if !outcome.configuration.files.isEmpty {
             lines.append("  configuration files put back: \(outcome.configuration.files.joined(separator: ", "))")
@@ -133,6 +136,8 @@ struct RestoreCommand: ParsableCommand {
         let timeline: TimelineID
         let directory: String
         let bytes: Int
+        /// Of them, what was not in place already.
+        let writtenBytes: Int
         let files: Int
         let walFromLSN: LSN
         let walToLSN: LSN
@@ -148,6 +153,7 @@ struct RestoreCommand: ParsableCommand {
         Document(
             backup: plan.record.id, reason: plan.reason, target: plan.target.description, timeline: plan.timeline,
             directory: destination.directory.string, bytes: outcome?.bytes ?? plan.record.dataBytes,
+            writtenBytes: outcome?.writtenBytes ?? 0,
             files: outcome?.files ?? plan.record.files, walFromLSN: plan.walFrom, walToLSN: plan.walTo,
             configuration: outcome?.configuration.files ?? [], durationSeconds: seconds, started: started, dryRun: dryRun)
     }

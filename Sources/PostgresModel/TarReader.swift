@@ -10,6 +10,14 @@ package struct TarReader: Sendable {
         package var size: Int
         package var mode: UInt32
         package var modified: Int64
+
+        package init(path: String, kind: Kind, size: Int, mode: UInt32, modified: Int64) {
+            self.path = path
+            self.kind = kind
+            self.size = size
+            self.mode = mode
+            self.modified = modified
+        }
     }
 
     package enum Event: Equatable, Sendable {

@@ -68,5 +68,6 @@ package struct BackupReader: Sendable {
 
     func packSet() throws -> PackSet { PackSet(try packs().map { catalogue.packPath($0) }) }
 
-    package func frames() throws -> FrameReader { try FrameReader(packSet()) }
+    /// `keeping` so many frames in memory.
+    package func frames(keeping most: Int = 1) throws -> FrameReader { try FrameReader(packSet(), keeping: most) }
 }

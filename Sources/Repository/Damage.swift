@@ -15,13 +15,23 @@ package struct DamageReport: Codable, Sendable, Equatable {
     }
 
     package var time: Timestamp
+    /// It came from a verification that looked into everything.
+    package var deep: Bool
     package var frames: [Frame]
     package var problems: [Verification.Problem]
 
-    package init(time: Timestamp, frames: [Frame], problems: [Verification.Problem]) {
+    package init(time: Timestamp, deep: Bool, frames: [Frame], problems: [Verification.Problem]) {
         self.time = time
+        self.deep = deep
         self.frames = frames
         self.problems = problems
+    }
+
+    /// What is known after a verification that looked less deep than the one before: that one's findings hold on.
+    fileprivate func keeping(_ earlier: DamageReport) -> DamageReport {
+        DamageReport(
+            time: time, deep: true, frames: frames + earlier.frames.filter { !frames.contains($0) },
+            problems: problems + earlier.problems.filter { !problems.contains($0) })
     }
 }
 
@@ -31,8 +41,10 @@ extension Catalogue {
     /// Nil where no verification found anything.
     package func damage(_ id: String) throws -> DamageReport? { try Record.read(damagePath(id)) }
 
-    /// Keeps what was found in a backup; nothing wrong clears what was found before.
+    /// Keeps what was found in a backup; nothing wrong clears what was found before, if that verification looked as deep.
     package func note(_ damage: DamageReport, in id: String) throws {
+        var damage = damage
+        if let earlier = try self.damage(id), earlier.deep, !damage.deep { damage = damage.keeping(earlier) }
         if !damage.problems.isEmpty { return try Record.write(damage, to: damagePath(id)) }
         guard try Directory.exists(damagePath(id)) else { return }
         try Directory.remove(damagePath(id))

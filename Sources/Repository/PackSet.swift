@@ -50,27 +50,50 @@ final class PackSet: Sendable {
 package final class FrameReader {
     private let packs: PackSet
     private let decompressor: Decompressor
-    private let buffer = FrameBuffer()
     private let sumBuffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: Frame.sumsCount(contentCount: Frame.capacity), alignment: 8)
-    private var current: (pack: Int, frame: Int, count: Int)?
+    private var kept: [KeptFrame] = []
+    private let most: Int
+    private var uses = 0
 
-    init(_ packs: PackSet) throws {
+    private final class KeptFrame {
+        let buffer = FrameBuffer()
+        var pack = -1
+        var frame = -1
+        var count = 0
+        var used = 0
+    }
+
+    /// `keeping` frames stay in memory, a megabyte each. One is enough where every frame is taken once; who reads a file front
+    /// to back finds its blocks in the frames of many backups by turns.
+    init(_ packs: PackSet, keeping most: Int = 1) throws {
         self.packs = packs
+        self.most = most
         decompressor = try Decompressor()
     }
 
     deinit { sumBuffer.deallocate() }
 
-    /// A frame's content, proved by its checksums. The frame read last is kept: what is returned is valid until another
-    /// one is asked for.
+    /// A frame's content, proved by its checksums, valid until another frame is asked for.
     package func content(pack: Int, frame: Int) throws -> UnsafeRawBufferPointer {
-        if current?.pack != pack || current?.frame != frame {
-            current = nil
-            let count = try packs.reader(of: pack).read(frame, into: buffer, decompressor: decompressor)
-            current = (pack, frame, count)
-        }
-        return UnsafeRawBufferPointer(rebasing: buffer.content[..<current!.count])
+        uses += 1
+        let place = try kept.first { $0.pack == pack && $0.frame == frame } ?? read(pack, frame)
+        place.used = uses
+        return UnsafeRawBufferPointer(rebasing: place.buffer.content[..<place.count])
+    }
+
+    private func read(_ pack: Int, _ frame: Int) throws -> KeptFrame {
+        let place = room()
+        place.count = try packs.reader(of: pack).read(frame, into: place.buffer, decompressor: decompressor)
+        (place.pack, place.frame) = (pack, frame)
+        return place
+    }
+
+    private func room() -> KeptFrame {
+        if kept.count < most { kept.append(KeptFrame()) }
+        let place = kept.min { $0.used < $1.used }!
+        place.pack = -1
+        return place
     }
 
     /// The blocks of an extent, valid as long as its frame's content.
@@ -92,8 +115,7 @@ package final class FrameReader {
 
     /// Proves a frame's stored bytes by their checksums, without decompressing them.
     func check(pack: Int, frame: Int) throws {
-        current = nil
-        _ = try packs.reader(of: pack).readStored(frame, into: buffer)
+        _ = try packs.reader(of: pack).readStored(frame, into: room().buffer)
     }
 
     func packName(_ pack: Int) -> String { packs.path(pack).stem ?? "" }
