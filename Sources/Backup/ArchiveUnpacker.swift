@@ -94,16 +94,16 @@ struct ArchiveUnpacker {
         defer { file = .none }
         switch file {
         case .whole(let entry):
-            try received.add(path: entry.path, size: entry.size, checksum: try writer.endFile())
+            try received.add(.init(path: entry.path, size: entry.size, checksum: try writer.endFile()))
         case .increment(let entry, let head):
             let checksum = CRC32C.joined(CRC32C(head).value, try writer.endFile(), count: entry.size - head.count)
-            try received.add(path: entry.path, size: entry.size, checksum: checksum)
+            try received.add(.init(path: entry.path, size: entry.size, checksum: checksum))
         case .label(let entry, let text):
             let label = BackupLabel.withoutIncrement(text)
             try writer.beginFile(path: entry.path, mode: entry.mode, modified: entry.modified, size: label.count)
             try label.withUnsafeBytes { try writer.content($0) }
             _ = try writer.endFile()
-            try received.add(path: entry.path, size: entry.size, checksum: CRC32C(text).value)
+            try received.add(.init(path: entry.path, size: entry.size, checksum: CRC32C(text).value))
         case .incrementHead(let entry, _):
             throw Failure(.protocolViolation, "could not take the base backup: \(entry.path) ends within its head")
         case .none: throw Failure(.protocolViolation, "could not take the base backup: the end of no file")

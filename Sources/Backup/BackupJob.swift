@@ -103,6 +103,8 @@ package struct BackupJob {
                 .save(to: directory.appending("config"))
             let badPages = try confirm(summary.badPages, since: started.lsn) + summary.carriedBadPages
             try wal.wait(from: started.lsn, to: content.end.lsn, on: content.end.timeline)
+            let manifest = try BackupWriter.describe(catalogue.manifestPath(id))
+            let stored = summary.storedBytes + manifest.bytes + configuration.files.reduce(0) { $0 + $1.content.bytes }
             let record = BackupRecord(
                 id: id, name: settings.name, cluster: repository.cluster, node: settings.node,
                 method: source.reference == nil ? .full : .incremental, reference: source.reference?.record.id,
@@ -110,10 +112,10 @@ package struct BackupJob {
                 endLSN: content.end.lsn, timeline: content.end.timeline, systemIdentifier: server.system.systemIdentifier,
                 serverVersion: server.version.description, fromStandby: server.isStandby,
                 dataChecksums: server.dataChecksums, walSegmentSize: server.system.walSegmentSize,
-                dataBytes: summary.dataBytes, readBytes: content.readBytes, storedBytes: summary.storedBytes,
+                dataBytes: summary.dataBytes, readBytes: content.readBytes, storedBytes: stored,
                 walBytes: content.end.lsn - started.lsn, durationSeconds: Timestamp.now - begin, files: summary.files,
                 compression: "zstd:\(settings.level.rawValue)", map: summary.map,
-                manifest: try BackupWriter.describe(catalogue.manifestPath(id)), packs: summary.packs,
+                manifest: manifest, packs: summary.packs,
                 tablespaces: started.tablespaces, configuration: configuration.files,
                 configurationMissing: configuration.missing,
                 badPages: badPages.sorted { ($0.path, $0.block) < ($1.path, $1.block) })

@@ -32,8 +32,9 @@ final class BaseBackupStream {
     /// Throws what the server says where it refuses; the connection can be used for another attempt.
     func begin(changesSince manifest: FilePath? = nil) throws -> Begin {
         if let manifest {
-            let file = try File(manifest, .read)
-            try connection.uploadManifest { try file.bytes(at: $0, count: 64 * 1024) }
+            try connection.uploadManifest { send in
+                try CompressedFile.read(manifest) { try send(Array($0)) }
+            }
         }
         // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
         // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
@@ -69,9 +70,10 @@ final class BaseBackupStream {
         Failure(.protocolViolation, "could not take the base backup: unexpected answer, \(what)")
     }
 
-    /// Takes the whole stream: files go to `writer`, the manifest to a file of its own, durable when this returns.
+    /// Takes the whole stream: files go to `writer`, the manifest to a zstd file of its own, durable when this
+    /// returns.
     func receive(into writer: BackupWriter, _ received: ReceivedFiles, manifest path: FilePath) throws -> Outcome {
-        let manifest = try File(path, .replace, permissions: 0o640)
+        let manifest = try CompressedFileWriter(path, level: .standard)
         var manifestSize = 0
         var readBytes = 0
         var reportedBytes = 0
@@ -92,7 +94,7 @@ final class BaseBackupStream {
                     let content = UnsafeRawBufferPointer(rebasing: bytes[1...])
                     readBytes += count
                     if isManifest {
-                        try manifest.write(content, at: manifestSize)
+                        try manifest.write(content)
                         manifestSize += count
                     } else {
                         guard archive != nil else { throw unexpected("data before an archive") }
@@ -113,7 +115,7 @@ final class BaseBackupStream {
             }
         }
         guard isManifest, manifestSize > 0 else { throw unexpected("no manifest") }
-        try manifest.synchronize()
+        try manifest.commit()
         let end = try position(try connection.nextResult(Deadline(seconds: Self.longestCheckpoint)))
         while try connection.nextResult(Deadline(seconds: 60)) != nil {}
         return Outcome(end: end, readBytes: readBytes)

@@ -8,17 +8,30 @@ import SystemPackage
 /// read once, side by side.
 struct ManifestComparison {
     let received: ReceivedFiles
+    /// The manifest as it is stored: a zstd file.
     let manifest: FilePath
 
     func run() throws {
-        var lines = try ManifestLines(manifest)
-        try received.forEach { path, size, checksum in
-            guard let listed = try lines.next() else { throw mismatch(path, "the manifest does not list it") }
-            guard listed.path == path else { throw mismatch(path, "the manifest lists \(listed.path) in its place") }
-            guard listed.size == size else { throw mismatch(path, "\(size) bytes arrived, the manifest says \(listed.size)") }
-            if let expected = listed.checksum, expected != checksum { throw mismatch(path, "its checksum differs") }
+        var lines = Lines()
+        try CompressedFile.read(manifest) { bytes in try lines.add(bytes) { try compare($0) } }
+        try lines.end { try compare($0) }
+        if let rest = try received.next() { throw mismatch(rest.path, "the manifest does not list it") }
+    }
+
+    private func compare(_ line: ArraySlice<UInt8>) throws {
+        // What comes before a file's object on its line is the list's name or a comma.
+        guard let brace = line.firstIndex(of: UInt8(ascii: "{")), let listed = try BackupManifest.file(line: line[brace...])
+        else { return }
+        guard let arrived = try received.next() else {
+            throw mismatch(listed.path, "the manifest lists it, but it did not arrive")
         }
-        if let rest = try lines.next() { throw mismatch(rest.path, "the manifest lists it, but it did not arrive") }
+        guard listed.path == arrived.path else {
+            throw mismatch(arrived.path, "the manifest lists \(listed.path) in its place")
+        }
+        guard listed.size == arrived.size else {
+            throw mismatch(arrived.path, "\(arrived.size) bytes arrived, the manifest says \(listed.size)")
+        }
+        if let expected = listed.checksum, expected != arrived.checksum { throw mismatch(arrived.path, "its checksum differs") }
     }
 
     private func mismatch(_ path: String, _ reason: String) -> Failure {
@@ -26,40 +39,21 @@ struct ManifestComparison {
             .damaged, "could not complete the backup: \(path) is not what the server's manifest says: \(reason)",
             hint: "Take the backup again; if this repeats, look at the network and the disks on both sides.")
     }
-}
 
-/// The files of a manifest, line by line, in constant memory.
-private struct ManifestLines {
-    private let file: File
-    private var offset = 0
-    private var buffer: [UInt8] = []
-    private static let step = 64 * 1024
+    /// Splits what comes in pieces into lines, in constant memory.
+    private struct Lines {
+        private var rest: [UInt8] = []
 
-    init(_ path: FilePath) throws { file = try File(path, .read) }
-
-    mutating func next() throws -> BackupManifest.File? {
-        while let line = try nextLine() {
-            // What comes before a file's object on its line is the list's name or a comma.
-            guard let brace = line.firstIndex(of: UInt8(ascii: "{")) else { continue }
-            if let entry = try BackupManifest.file(line: line[brace...]) { return entry }
-        }
-        return nil
-    }
-
-    private mutating func nextLine() throws -> ArraySlice<UInt8>? {
-        while true {
-            if let newline = buffer.firstIndex(of: 0x0A) {
-                let line = Array(buffer[..<newline])
-                buffer.removeFirst(newline + 1)
-                return line[...]
+        mutating func add(_ bytes: UnsafeRawBufferPointer, _ body: (ArraySlice<UInt8>) throws -> Void) throws {
+            rest.append(contentsOf: bytes)
+            var start = 0
+            while let newline = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                try body(rest[start..<newline])
+                start = newline + 1
             }
-            let more = try file.bytes(at: offset, count: Self.step)
-            if more.isEmpty {
-                defer { buffer = [] }
-                return buffer.isEmpty ? nil : buffer[...]
-            }
-            offset += more.count
-            buffer += more
+            rest.removeFirst(start)
         }
+
+        func end(_ body: (ArraySlice<UInt8>) throws -> Void) throws { if !rest.isEmpty { try body(rest[...]) } }
     }
 }

@@ -103,21 +103,15 @@ extension Connection {
 
 extension Connection {
     /// Gives the server the manifest of an earlier backup, for the BASE_BACKUP (INCREMENTAL) that follows on this connection
-    /// (version 17 and newer; src/backend/replication/walsender.c, UploadManifest). `read` gives the bytes from an offset on,
-    /// none at the end.
-    package func uploadManifest(_ read: (Int) throws -> [UInt8]) throws {
+    /// (version 17 and newer; src/backend/replication/walsender.c, UploadManifest). `content` hands its bytes, in
+    /// pieces, to the function that it gets.
+    package func uploadManifest(_ content: (([UInt8]) throws -> Void) throws -> Void) throws {
         try send("UPLOAD_MANIFEST")
         let deadline = Deadline(seconds: 300)
         guard try nextResult(deadline)?.beginsCopy == true else {
             throw Failure(.protocolViolation, "could not upload the earlier backup's manifest: unexpected answer")
         }
-        var offset = 0
-        while true {
-            let bytes = try read(offset)
-            if bytes.isEmpty { break }
-            try sendCopyMessage(bytes)
-            offset += bytes.count
-        }
+        try content { try sendCopyMessage($0) }
         try endCopy()
         while try nextResult(deadline) != nil {}
     }

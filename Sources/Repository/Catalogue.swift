@@ -128,7 +128,7 @@ package struct Catalogue: Sendable {
     func packPath(_ name: String) -> FilePath { repository.packs.appending(name + Self.packSuffix) }
     func packListPath(_ id: String) -> FilePath { directory(of: id).appending("packs") }
     func mapPath(_ id: String) -> FilePath { directory(of: id).appending("map.zst") }
-    package func manifestPath(_ id: String) -> FilePath { directory(of: id).appending("manifest") }
+    package func manifestPath(_ id: String) -> FilePath { directory(of: id).appending("manifest.zst") }
     package func configurationPath(_ id: String, _ name: String) -> FilePath {
         directory(of: id).appending("config").appending(name)
     }

@@ -43,7 +43,7 @@ package struct Verification {
         var report = Report()
         check(reader.mapPath, reader.record.map, "map.zst", &report)
         check(reader.packListPath, reader.record.packs, "packs", &report)
-        check(reader.manifestPath, reader.record.manifest, "manifest", &report)
+        check(reader.manifestPath, reader.record.manifest, "manifest.zst", &report)
         for file in reader.record.configuration {
             check(reader.configurationPath(file), file.content, "config/\(file.name)", &report)
         }
