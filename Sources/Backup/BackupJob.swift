@@ -61,9 +61,8 @@ package struct BackupJob {
         let approach = try BackupApproach.choose(full: settings.isFull, catalogue, connection, server.identity)
         do {
             return try take(approach, connection, server, catalogue, wal)
-        } catch let failure as Failure where failure.code == .damaged && approach.asksForChanges {
-            // What the server left out could not be taken from the earlier backup. Reading everything does without it.
-            let reason = "backup \(approach.reference?.id ?? "") is damaged: \(failure.message)"
+        } catch let damage as ReferenceDamage {
+            let reason = "backup \(approach.reference?.id ?? "") is damaged: \(damage.failure.message)"
             reporter.note("\(reason); reading everything")
             let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
             return try take(approach.readingEverything(reason), connection, server, catalogue, wal)
@@ -74,13 +73,27 @@ package struct BackupJob {
     private func take(
         _ approach: BackupApproach, _ connection: Connection, _ server: ServerFacts, _ catalogue: Catalogue, _ wal: WALCoverage
     ) throws -> BackupRecord {
+        let id = try BackupWriter.newIdentifier(in: catalogue, at: .now)
+        let directory = catalogue.directory(of: id)
+        do {
+            try Directory.create(directory, permissions: 0o750)
+            var source = try BackupSource(
+                approach, connection, catalogue, label: "pgark \(id)", scratch: directory.appending("reference.tmp"), reporter)
+            return try store(id, &source, server, catalogue, wal)
+        } catch {
+            connection.abort()
+            // What was written is not part of any backup; what cannot be removed now, the next writer removes.
+            _ = try? catalogue.collectLeftovers()
+            throw error
+        }
+    }
+
+    private func store(
+        _ id: String, _ source: inout BackupSource, _ server: ServerFacts, _ catalogue: Catalogue, _ wal: WALCoverage
+    ) throws -> BackupRecord {
         let begin = Timestamp.now
         let beginTime = try serverClock()
-        let id = try BackupWriter.newIdentifier(in: catalogue, at: begin)
         let directory = catalogue.directory(of: id)
-        try Directory.create(directory, permissions: 0o750)
-        var source = try BackupSource(
-            approach, connection, catalogue, label: "pgark \(id)", scratch: directory.appending("reference.tmp"), reporter)
         let started = try source.begin()
         let writer = try BackupWriter(
             catalogue: catalogue, id: id,
@@ -124,8 +137,7 @@ package struct BackupJob {
             try writer.commit(record)
             return record
         } catch {
-            connection.abort()
-            writer.discard()
+            writer.cancel()
             throw error
         }
     }

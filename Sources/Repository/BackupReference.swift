@@ -1,6 +1,15 @@
-import PostgresModel
+package import PostgresModel
 import Storage
 package import SystemPackage
+
+/// What the server left out of an increment cannot be taken from the earlier backup: reading everything does without it.
+package struct ReferenceDamage: Error, Sendable {
+    package let failure: Failure
+
+    init(_ message: String, _ record: BackupRecord) {
+        failure = Failure(.damaged, message, details: ["backup \(record.id)"])
+    }
+}
 
 /// An earlier backup, as a new one refers to it: where its files' blocks are, and their sums.
 ///

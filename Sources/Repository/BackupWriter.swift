@@ -112,10 +112,12 @@ package final class BackupWriter {
             earlier: earlier)
     }
 
-    /// A file of which only the blocks of `change` come; the reference has the others. Throws `damaged` where it has not.
+    /// A file of which only the blocks of `change` come; the reference has the others. Throws
+    /// `ReferenceDamage` where it has not.
     package func beginIncrement(path: String, mode: UInt32, modified: Int64, change: FileChange) throws {
-        guard let entry = try reference?.file(path) else {
-            throw Failure(.damaged, "could not store the changes of \(path): the earlier backup does not have it")
+        guard let reference else { preconditionFailure("an increment without a reference") }
+        guard let entry = try reference.file(path) else {
+            throw ReferenceDamage("the earlier backup does not have \(path)", reference.record)
         }
         file = OpenFile(
             entry: MapEntry(path: path, mode: mode, modified: modified, kind: .directory),
@@ -309,9 +311,7 @@ package final class BackupWriter {
 
     private func sum(_ cursor: inout ExtentCursor, _ block: Int) throws -> UInt32 {
         guard let location = cursor.location(of: block), let sum = try reference!.sum(location) else {
-            throw Failure(
-                .damaged, "could not store the changes of \(file!.entry.path): block \(block) of the earlier backup is damaged",
-                details: ["backup \(reference!.record.id)"])
+            throw ReferenceDamage("block \(block) of \(file!.entry.path) cannot be read", reference!.record)
         }
         return sum.crc
     }
@@ -348,11 +348,8 @@ package final class BackupWriter {
     /// Makes it a backup.
     package func commit(_ record: BackupRecord) throws { try catalogue.commit(record) }
 
-    /// Ends the threads and removes what was written, as far as that goes; the rest is collected later.
-    package func discard() {
-        pipeline.cancel()
-        _ = try? catalogue.collectLeftovers()  // what it cannot remove now, the next writer does
-    }
+    /// Ends the threads. What was written is garbage.
+    package func cancel() { pipeline.cancel() }
 
     /// Size and checksum of a file that is complete.
     package static func describe(_ path: FilePath) throws -> BackupRecord.StoredFile {

@@ -68,7 +68,7 @@ package struct GarbageCollection {
 
     // MARK: What is gone as a whole
 
-    private func usedPacks() throws -> Set<String> {
+    fileprivate func usedPacks() throws -> Set<String> {
         try records.reduce(into: []) { used, record in
             used.formUnion(try BackupReader(catalogue: catalogue, record: record).packs())
         }
@@ -217,13 +217,16 @@ extension Catalogue {
     /// at any point, the rest is garbage. The caller holds the write lock and the lock against readers.
     package func delete(_ ids: [String], level: CompressionLevel, tick: () throws -> Void = {}) throws -> GarbageCollection.Result
     {
+        // What would stop the collection is found before anything is changed.
+        let collection = try GarbageCollection(self, level: level, deleting: entries().filter { ids.contains($0.id) })
+        _ = try collection.usedPacks()
         for id in ids {
             let record = directory(of: id).appending(Self.recordName)
             if try Directory.exists(record) {
                 try Directory.rename(record, to: directory(of: id).appending(Self.tombstoneName))
             }
         }
-        return try GarbageCollection(self, level: level).run(tick: tick)
+        return try collection.run(tick: tick)
     }
 
     /// Removes what interrupted writers left. The caller holds the write lock.

@@ -15,7 +15,7 @@ final class PackSet: Sendable {
 
     /// So many indexes' entries stay in memory (24 bytes each), and so many files open.
     private static let mostFrames = 64 * Pack.capacity
-    private static let mostOpen = 512
+    private static let mostOpen = 200
 
     init(_ paths: [FilePath]) { self.paths = paths }
 
