@@ -27,7 +27,9 @@ package struct MapEntry: Equatable, Sendable {
     }
 
     /// So many blocks has a file of this size.
-    package static func blocks(ofSize size: Int) -> Int { (size + Frame.blockSize - 1) / Frame.blockSize }
+    package static func blocks(ofSize size: Int) -> Int {
+        size / Frame.blockSize + (size % Frame.blockSize > 0 ? 1 : 0)  // a map may claim any size
+    }
 }
 
 enum BackupMap {

@@ -7,6 +7,7 @@ enum MapReader {
     static func read(_ path: FilePath, _ body: (MapEntry) throws -> Void) throws {
         var parser = Parser()
         do {
+            guard try Directory.exists(path) else { throw Failure(.damaged, "it is missing") }
             try CompressedFile.read(path) { try parser.add($0, body) }
             guard parser.isComplete else { throw Failure(.damaged, "it ends early") }
         } catch let failure as Failure where failure.code == .damaged {

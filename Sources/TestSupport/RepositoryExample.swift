@@ -66,6 +66,14 @@ package struct RepositoryExample: Sendable {
     ) throws -> BackupRecord {
         let writer = try writer(record.id, on: reference)
         for content in contents { try write(content, to: writer) }
+        return try complete(writer, record, on: reference)
+    }
+
+    /// Makes what was written a backup, with a manifest and one configuration file.
+    @discardableResult
+    package func complete(_ writer: BackupWriter, _ record: BackupRecord, on reference: BackupRecord? = nil) throws
+        -> BackupRecord
+    {
         let summary = try writer.finish()
         var record = record
         record.method = reference == nil ? .full : .incremental
@@ -74,7 +82,7 @@ package struct RepositoryExample: Sendable {
         record.map = summary.map
         record.files = summary.files
         record.dataBytes = summary.dataBytes
-        record.badPages = summary.badPages
+        record.badPages = summary.badPages + summary.carriedBadPages
         let manifest = catalogue.manifestPath(record.id)
         try SmallFile.write("{ \"PostgreSQL-Backup-Manifest-Version\": 1 }\n", to: manifest)
         record.manifest = try BackupWriter.describe(manifest)
@@ -93,6 +101,28 @@ package struct RepositoryExample: Sendable {
     package func reader(_ record: BackupRecord) -> BackupReader { BackupReader(catalogue: catalogue, record: record) }
 
     package func packPath(_ name: String) -> FilePath { repository.packs.appending(name + ".pack") }
+
+    /// The names of the packs that a backup refers to, as its list has them.
+    package func packs(_ record: BackupRecord) throws -> [String] {
+        try (SmallFile.readText(reader(record).packListPath) ?? "").split(separator: "\n").map(String.init)
+    }
+
+    /// Every file of a backup, read back through its map and its frames, with the checksum that the map has.
+    package func contents(_ record: BackupRecord) throws -> [(content: Content, checksum: UInt32)] {
+        let reader = reader(record)
+        let frames = try reader.frames()
+        var contents: [(Content, UInt32)] = []
+        try reader.entries { entry in
+            guard case .file(let size, let checksum, let extents) = entry.kind else { return }
+            var bytes: [UInt8] = []
+            for extent in extents { bytes += try frames.blocks(extent) }
+            guard bytes[size...].allSatisfy({ $0 == 0 }) else {
+                throw TestFailure("the last block of \(entry.path) is not filled up with zeros")
+            }
+            contents.append((Content(entry.path, Array(bytes[..<size])), checksum))
+        }
+        return contents
+    }
 
     // MARK: WAL
 

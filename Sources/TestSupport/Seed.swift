@@ -38,6 +38,9 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
         return bytes
     }
 
+    /// From 0 up to, not including, `bound`.
+    package mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
+
     /// Text of these characters.
     package mutating func text(_ lengths: ClosedRange<Int>, of alphabet: String) -> String {
         let characters = Array(alphabet)

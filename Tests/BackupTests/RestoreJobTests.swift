@@ -44,7 +44,9 @@ struct RestoreJobTests {
             try writer.add(MapEntry(path: path, mode: mode, modified: 0, kind: .directory))
         }
         for content in contents { try example.write(content, to: writer) }
-        record.packs = try writer.finish().packs
+        let summary = try writer.finish()
+        record.packs = summary.packs
+        record.map = summary.map
         let manifest = example.catalogue.manifestPath(record.id)
         try SmallFile.write("{}\n", to: manifest)
         record.manifest = try BackupWriter.describe(manifest)
@@ -54,7 +56,6 @@ struct RestoreJobTests {
             try SmallFile.write(file.2, to: path)
             return .init(kind: file.0, path: file.1, name: "\(number)", content: try BackupWriter.describe(path))
         }
-        record.map = try BackupWriter.describe(example.reader(record).mapPath)
         try writer.commit(record)
         return record
     }
@@ -63,7 +64,7 @@ struct RestoreJobTests {
     func content(threads: Int, seed: Seed) throws {
         var random = seed.generator
         try RepositoryExample.with { example in
-            let sizes = [0, 1, 8192, Frame.bundleLimit, Frame.bundleLimit + 1, Frame.capacity, Frame.capacity + 1, 2 << 20]
+            let sizes = [0, 1, 8191, 8192, 8193, Frame.capacity, Frame.capacity + 1, 2 << 20]
             let contents = sizes.map { Content("base/5/\($0)", random.bytes($0)) } + [Self.control]
             let outcome = try Self.restore(example, try Self.backup(example, contents), threads: threads)
             #expect(outcome.files == contents.count && outcome.bytes == contents.reduce(0) { $0 + $1.bytes.count })
@@ -76,7 +77,7 @@ struct RestoreJobTests {
             #expect(try Directory.status(data.appending("base").appending("5"))?.permissions == 0o750)
             #expect(
                 try Directory.names(in: data) == [
-                    "backup_manifest", "base", "global", "postgresql.auto.conf", "recovery.signal",
+                    "backup_manifest", "base", "global", "pgark_restore.json", "postgresql.auto.conf", "recovery.signal",
                 ])
         }
     }
@@ -86,7 +87,7 @@ struct RestoreJobTests {
         try RepositoryExample.with { example in
             var random = Seed(value: 1).generator
             let record = try Self.backup(example, [Content("base/5/1", random.bytes(3 << 20)), Self.control])
-            let path = example.packPath(record.packs[0])
+            let path = example.packPath("\(record.id)-0")
             let file = try File(path, .update)
             try [UInt8](repeating: 0x55, count: 16).withUnsafeBytes { try file.write($0, at: Int(Double(try file.size) * place)) }
             let failure = try #require(throws: Failure.self) { try Self.restore(example, record) }
@@ -109,7 +110,7 @@ struct RestoreJobTests {
             let incomplete = try Self.backup(example, [Content("base/5/1", [1])])
             #expect(throws: Failure.self) { try Self.restore(example, incomplete) }
             try overwrite(Self.data(example).pushing("base/5/leftover"), [1])
-            _ = try example.catalogue.delete(incomplete.id)
+            _ = try example.catalogue.delete([incomplete.id], level: .standard)
             _ = try Self.restore(example, try Self.backup(example, [Content("base/5/2", [2]), Self.control]))
             #expect(try Directory.names(in: Self.data(example).pushing("base/5")) == ["2"])
         }

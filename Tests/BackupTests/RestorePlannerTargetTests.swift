@@ -48,7 +48,8 @@ struct RestorePlannerTargetTests {
             beginLSN: lsn(begin), endLSN: lsn(end), timeline: .first, systemIdentifier: SystemIdentifier(rawValue: 7),
             serverVersion: "18.1", fromStandby: false, dataChecksums: true, walSegmentSize: size, dataBytes: 0, readBytes: 0,
             storedBytes: 0, walBytes: 0, durationSeconds: 1, files: 1, compression: "zstd", map: .init(bytes: 0, checksum: 0),
-            manifest: .init(bytes: 0, checksum: 0), packs: [], tablespaces: [], configuration: [], configurationMissing: [],
+            manifest: .init(bytes: 0, checksum: 0), packs: .init(bytes: 0, checksum: 0), tablespaces: [], configuration: [],
+            configurationMissing: [],
             badPages: [])
     }
 

@@ -90,9 +90,11 @@ struct CatalogueTests {
     @Test("keeps every field of a record")
     func record() throws {
         try RepositoryExample.with { example in
-            var record = BackupRecord.example(name: "größe", packs: ["a-0", "b-0"])
+            var record = BackupRecord.example(name: "größe")
             record.method = .incremental
             record.reference = "20261121T000000Z"
+            record.readReason = "it was asked for"
+            record.packs = .init(bytes: 12, checksum: 0xDEF)
             record.tablespaces = [.init(oid: "16384", location: "/srv/a b")]
             record.configuration = [
                 .init(kind: .included, path: "/etc/x", name: "1-x", content: .init(bytes: 3, checksum: 0xABC))
@@ -146,12 +148,13 @@ struct CatalogueTests {
             let first = try example.backup(
                 [Content("a", [UInt8](repeating: 1, count: 300_000))], .example(id: "20261121T000000Z"))
             let second = try example.backup([Content("b", [2])], .example(id: "20261122T000000Z", end: "0/300000"))
-            let size = try first.packs.reduce(0) { $0 + (try Directory.status(example.packPath($1))?.size ?? 0) }
-            #expect(try example.catalogue.delete(first.id).rawValue >= size)
+            let size = try #require(try Directory.status(example.packPath("20261121T000000Z-0"))).size
+            let result = try example.catalogue.delete([first.id], level: .standard)
+            #expect(result.freed.rawValue >= size && result.removedPacks == 1 && result.rewrittenPacks == 0)
             #expect(try example.catalogue.records().map(\.id) == [second.id])
-            #expect(try Directory.names(in: example.repository.packs) == second.packs.map { $0 + ".pack" })
+            #expect(try Directory.names(in: example.repository.packs) == ["\(second.id)-0.pack"])
             #expect(try Directory.names(in: example.repository.backups) == [second.id])
-            #expect(try BackupRoundTripTests.read(example, second).map(\.content.bytes) == [[2]])
+            #expect(try example.contents(second).map(\.content.bytes) == [[2]])
         }
     }
 
@@ -159,15 +162,15 @@ struct CatalogueTests {
     func sharedPacks(first: Int) throws {
         try RepositoryExample.with { example in
             let original = try example.backup([Content("a", [1, 2, 3])], .example(id: "20261121T000000Z"))
-            var other = try example.backup([Content("b", [4])], .example(id: "20261122T000000Z", end: "0/300000"))
-            other.packs = other.packs + original.packs
-            other.reference = original.id
-            try example.writer("20261123T000000Z").commit(other)
-            let ids = [original.id, other.id]
-            _ = try example.catalogue.delete(ids[first])
-            #expect(try Directory.exists(example.packPath(original.packs[0])))
+            let other = try example.backup(
+                [Content("b", [4]), Content("a", [1, 2, 3])], .example(id: "20261122T000000Z", end: "0/300000"), on: original)
+            #expect(try example.packs(other) == ["20261122T000000Z-0", "20261121T000000Z-0"])
+            let records = [original, other]
+            _ = try example.catalogue.delete([records[first].id], level: .standard)
+            #expect(try Directory.exists(example.packPath("20261121T000000Z-0")))
             #expect(try Directory.exists(example.packPath("20261122T000000Z-0")) == (first == 0))
-            _ = try example.catalogue.delete(ids[1 - first])
+            #expect(try example.contents(records[1 - first]).map(\.content.bytes).last == [1, 2, 3])
+            _ = try example.catalogue.delete([records[1 - first].id], level: .standard)
             #expect(try Directory.names(in: example.repository.packs) == [])
         }
     }
@@ -183,10 +186,10 @@ struct CatalogueTests {
             try Directory.create(leftover.appending("config"))
             try SmallFile.write("12", to: leftover.appending("map.zst.tmp"))
             try SmallFile.write("1", to: leftover.appending("backup.json.deleted"))
-            #expect(try example.catalogue.collectGarbage().rawValue >= 11)
+            #expect(try example.catalogue.collectLeftovers().rawValue >= 11)
             #expect(try Self.listing(example.repository.directory) == before)
-            #expect(try example.catalogue.collectGarbage() == ByteCount(0))
-            #expect(try BackupRoundTripTests.read(example, record).map(\.content.bytes) == [[1]])
+            #expect(try example.catalogue.collectLeftovers() == ByteCount(0))
+            #expect(try example.contents(record).map(\.content.bytes) == [[1]])
         }
     }
 
@@ -196,7 +199,7 @@ struct CatalogueTests {
             try example.putArchived(RepositoryExample.segment(1))
             try example.putComplete(RepositoryExample.segment(2))
             try example.putPartial(RepositoryExample.segment(3), bytes: 100)
-            try example.catalogue.collectGarbage()
+            try example.catalogue.collectLeftovers()
             #expect(try example.archive.segments().map(\.segment.number) == [1, 2, 3])
         }
     }
@@ -209,7 +212,7 @@ struct CatalogueTests {
             let directory = example.catalogue.directory(of: record.id)
             try Directory.rename(directory.appending("backup.json"), to: directory.appending("backup.json.deleted"))
             #expect(try example.catalogue.records().isEmpty)
-            _ = try example.catalogue.delete(record.id)
+            _ = try example.catalogue.delete([record.id], level: .standard)
             #expect(try Directory.names(in: example.repository.packs) == [])
             #expect(try Directory.names(in: example.repository.backups) == [])
         }

@@ -58,8 +58,12 @@ struct MapTests {
     static func entries(_ example: RepositoryExample, _ content: [UInt8], packs: Int = 1, pieces: (() -> Int)? = nil) throws
         -> [MapEntry]
     {
-        let reader = example.reader(.example(packs: (0..<packs).map { "pack-\($0)" }))
+        var record = BackupRecord.example()
+        let list = Array((0..<packs).map { "pack-\($0)\n" }.joined().utf8)
+        record.packs = .init(bytes: list.count, checksum: CRC32C(list).value)
+        let reader = example.reader(record)
         try Directory.create(reader.mapPath.removingLastComponent())
+        try overwrite(reader.packListPath, list)
         var stored: [UInt8] = []
         var rest = content[...]
         repeat {
@@ -99,11 +103,12 @@ struct MapTests {
                 kind = .link(target: target)
             default:
                 let extents = (0..<Int.random(in: 0...6, using: &random)).map { _ in
-                    Extent(
-                        length: Int.random(in: 0...100_000, using: &random), pack: Int.random(in: 0..<3, using: &random),
-                        frame: Int.random(in: 0..<2048, using: &random), offset: Int.random(in: 0...400_000, using: &random))
+                    let block = Int.random(in: 0..<64, using: &random)
+                    return Extent(
+                        blocks: Int.random(in: 1...(64 - block), using: &random), pack: Int.random(in: 0..<3, using: &random),
+                        frame: Int.random(in: 0..<2048, using: &random), block: block)
                 }
-                let size = extents.reduce(0) { $0 + $1.length }
+                let size = extents.reduce(0) { $0 + $1.blocks * 8192 } - (extents.isEmpty ? 0 : random.below(8192))
                 let checksum = UInt32.random(in: 0...UInt32.max, using: &random)
                 kind = .file(size: size, checksum: checksum, extents: extents)
                 map.begin("F", path, mode: UInt64(mode), modified: UInt64(modified))
@@ -111,7 +116,7 @@ struct MapTests {
                 map.raw(checksum)
                 map.variable(UInt64(extents.count))
                 for extent in extents {
-                    for field in [extent.length, extent.pack, extent.frame, extent.offset] { map.variable(UInt64(field)) }
+                    for field in [extent.blocks, extent.pack, extent.frame, extent.block] { map.variable(UInt64(field)) }
                 }
             }
             entries.append(MapEntry(path: path, mode: mode, modified: modified, kind: kind))
@@ -157,7 +162,7 @@ struct MapTests {
             expected.variable(9)
             expected.raw(0xE306_9283)
             expected.variable(1)
-            for field in [9, 0, 0, 0] as [UInt64] { expected.variable(field) }
+            for field in [1, 0, 0, 0] as [UInt64] { expected.variable(field) }
             #expect(content == expected.ended())
         }
     }
@@ -165,7 +170,7 @@ struct MapTests {
     static func small() -> MapBytes {
         var map = MapBytes()
         map.begin("D", "base", mode: 0o700, modified: 1_795_359_845)
-        map.file("base/1", size: 300, checksum: 0x0102_0304, extents: [[100, 0, 0, 0], [200, 0, 1, 70]])
+        map.file("base/1", size: 300_000, checksum: 0x0102_0304, extents: [[17, 0, 0, 0], [20, 0, 1, 44]])
         map.begin("L", "pg_tblspc/1")
         map.text("/srv")
         return map
@@ -196,7 +201,7 @@ struct MapTests {
         }
     }
 
-    @Test("with a right checksum and impossible content is damaged, never a crash", arguments: 0..<13)
+    @Test("with a right checksum and impossible content is damaged, never a crash", arguments: 0..<18)
     func impossible(number: Int) throws {
         var map = Self.small()
         var count: UInt64?
@@ -205,15 +210,20 @@ struct MapTests {
         case 1: map.begin("D", "mode", mode: UInt64.max >> 1)
         case 2: map.begin("X", "kind")
         case 3: map.file("pack", size: 1, extents: [[1, 1, 0, 0]])
-        case 4: map.file("size", size: 2, extents: [[1, 0, 0, 0]])
+        case 4: map.file("size", size: 8193, extents: [[1, 0, 0, 0]])
         case 5: map.file("size", size: 1, extents: [])
         case 6: map.file("sum", size: 0, extents: [[UInt64.max >> 1, 0, 0, 0], [UInt64.max >> 1, 0, 0, 0], [2, 0, 0, 0]])
-        case 7: map.file("offset", size: 1, extents: [[1, 0, 0, UInt64.max >> 1]])
+        case 7: map.file("block", size: 1, extents: [[1, 0, 0, UInt64.max >> 1]])
         case 8: map.file("frame", size: 1, extents: [[1, 0, UInt64.max >> 1, 0]])
         case 9: map.file("pack", size: 1, extents: [[1, UInt64.max >> 1, 0, 0]])
         case 10: map.begin("D", "long", mode: UInt64.max)
         case 11: count = 4
-        default: map.file("frame", size: UInt64(Frame.capacity) + 1, extents: [[UInt64(Frame.capacity) + 1, 0, 0, 0]])
+        case 12: map.file("frame", size: UInt64(Frame.capacity) + 1, extents: [[65, 0, 0, 0]])
+        case 13: map.file("block", size: 1, extents: [[1, 0, 0, 64]])
+        case 14: map.file("blocks", size: 2 * 8192, extents: [[2, 0, 0, 63]])
+        case 15: map.file("nothing", size: 0, extents: [[0, 0, 0, 0]])
+        case 16: map.file("size", size: UInt64.max >> 1, extents: [[1, 0, 0, 0]])
+        default: map.file("size", size: 8192, extents: [[1, 0, 0, 0], [1, 0, 0, 0]])
         }
         let bytes = map.ended(count: count)
         try RepositoryExample.with { Self.refused($0, bytes, "case \(number)") }
@@ -233,15 +243,17 @@ struct MapTests {
         }
     }
 
-    @Test("that is missing or no zstd file is a failure that names it")
+    @Test("that is missing, empty or no zstd file is damaged, and named")
     func noMap() throws {
         try RepositoryExample.with { example in
             let reader = example.reader(.example())
-            #expect(throws: Failure.self) { try reader.entries { _ in } }
             try Directory.create(reader.mapPath.removingLastComponent())
-            try SmallFile.write("something else", to: reader.mapPath)
-            let failure = try #require(throws: Failure.self) { try reader.entries { _ in } }
-            #expect(failure.code == .damaged && failure.message.contains(reader.mapPath.string))
+            try SmallFile.write("", to: reader.packListPath)
+            for content in [nil, "something else", ""] {
+                if let content { try overwrite(reader.mapPath, content.utf8) }
+                let failure = try #require(throws: Failure.self) { try reader.entries { _ in } }
+                #expect(failure.code == .damaged && failure.message.contains(reader.mapPath.string))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 import PostgresModel
-import Repository
+@testable import Repository
 import Storage
 import SystemPackage
 import TestSupport
@@ -11,9 +11,20 @@ struct PackTests {
     typealias Content = RepositoryExample.Content
 
     static let contents = [
-        Content("a", Array("some small content".utf8)), Content("b", [UInt8](repeating: 7, count: Frame.bundleLimit + 1)),
+        Content("a", Array("some small content".utf8)), Content("b", [UInt8](repeating: 7, count: 2 * Frame.capacity - 8193)),
         Content("c", Array("more".utf8)),
     ]
+
+    /// What that makes of frames: every file begins at a block, and what its last block lacks is zeros.
+    static let frames: [[UInt8]] = {
+        var blocks: [UInt8] = []
+        for content in contents {
+            blocks += content.bytes
+            blocks += [UInt8](repeating: 0, count: (8192 - content.bytes.count % 8192) % 8192)
+        }
+        return [Array(blocks[..<Frame.capacity]), Array(blocks[Frame.capacity..<(2 * Frame.capacity)])]
+            + [Array(blocks[(2 * Frame.capacity)...])]
+    }()
 
     static let headerSize = 16, frameHeaderSize = 32, trailerSize = 24
 
@@ -21,14 +32,15 @@ struct PackTests {
     static func with(_ body: (RepositoryExample, BackupRecord, FilePath, [UInt8]) throws -> Void) throws {
         try RepositoryExample.with { example in
             let record = try example.backup(contents)
-            #expect(record.packs.count == 1)
-            let path = example.packPath(record.packs[0])
+            #expect(try example.packs(record) == ["\(record.id)-0"])
+            let path = example.packPath("\(record.id)-0")
             try body(example, record, path, try #require(try SmallFile.read(path)))
         }
     }
 
     static func content(_ example: RepositoryExample, _ record: BackupRecord, frame: Int) throws -> [UInt8] {
-        try example.reader(record).frames().content(pack: 0, frame: frame) { Array($0) }
+        let frames = try example.reader(record).frames()
+        return try withExtendedLifetime(frames) { Array(try frames.content(pack: 0, frame: frame)) }
     }
 
     static func integer(_ bytes: [UInt8], _ offset: Int, _ count: Int = 4) -> Int {
@@ -41,7 +53,7 @@ struct PackTests {
         var offset = headerSize
         while bytes[offset...].starts(with: Array("PGFR".utf8)) {
             offsets.append(offset)
-            offset += frameHeaderSize + integer(bytes, offset + 8)
+            offset += frameHeaderSize + integer(bytes, offset + 8) + integer(bytes, offset + 12) / 8192 * 12
         }
         return offsets
     }
@@ -57,15 +69,21 @@ struct PackTests {
                 let stored = Self.integer(bytes, offset + 8)
                 let payload = Array(bytes[(offset + 32)..<(offset + 32 + stored)])
                 #expect(Self.integer(bytes, offset + 4) == number)
-                #expect(Self.integer(bytes, offset + 12) == Self.contents[number].bytes.count)
+                #expect(Self.integer(bytes, offset + 12) == Self.frames[number].count)
                 #expect(Self.integer(bytes, offset + 16) == Int(CRC32C(payload).value))
-                #expect(bytes[offset + 20] == 1 && bytes[(offset + 21)..<(offset + 28)].allSatisfy { $0 == 0 })
+                #expect(bytes[offset + 20] == 1 && bytes[(offset + 21)..<(offset + 24)].allSatisfy { $0 == 0 })
                 #expect(Self.integer(bytes, offset + 28) == Int(CRC32C(Array(bytes[offset..<(offset + 28)])).value))
-                var content = [UInt8](repeating: 0, count: Self.contents[number].bytes.count)
+                let sums = Array(bytes[(offset + 32 + stored)...].prefix(Self.frames[number].count / 8192 * 12))
+                #expect(Self.integer(bytes, offset + 24) == Int(CRC32C(sums).value))
+                for block in 0..<(sums.count / 12) {
+                    let content = Array(Self.frames[number][(block * 8192)..<((block + 1) * 8192)])
+                    #expect(Self.integer(sums, block * 12) == Int(CRC32C(content).value))
+                }
+                var content = [UInt8](repeating: 0, count: Self.frames[number].count)
                 try payload.withUnsafeBytes { payload in
                     try content.withUnsafeMutableBytes { try Decompressor().decompress(payload, into: $0) }
                 }
-                #expect(content == Self.contents[number].bytes)
+                #expect(content == Self.frames[number])
             }
             let trailer = bytes.count - Self.trailerSize
             let index = trailer - 3 * 20
@@ -76,30 +94,32 @@ struct PackTests {
                 let entry = index + number * 20
                 #expect(Self.integer(bytes, entry) == number && Self.integer(bytes, entry + 4, 8) == offset)
                 #expect(Self.integer(bytes, entry + 12) == Self.integer(bytes, offset + 8))
-                #expect(Self.integer(bytes, entry + 16) == Self.contents[number].bytes.count)
+                #expect(Self.integer(bytes, entry + 16) == Self.frames[number].count)
             }
         }
     }
 
     @Test("has the limits of the specification")
     func limits() {
-        #expect(Frame.capacity == 524_288 && Frame.bundleLimit == 131_072)
+        #expect(Frame.capacity == 524_288 && Frame.blockSize == 8192 && Frame.blockCapacity == 64)
     }
 
     /// A pack made by hand: one frame whose payload is the content itself.
     @Test("may hold frames that are not compressed, and they are proved as well")
     func stored() throws {
         try Self.with { example, record, path, _ in
-            let content = Array("not compressed".utf8)
+            let content = Array("not compressed".utf8) + [UInt8](repeating: 0, count: 8192 - 14)
+            let sums = [UInt8](repeating: 0x5A, count: 12)
             var frame = Array("PGFR".utf8)
             func add(_ value: UInt32) { withUnsafeBytes(of: value.littleEndian) { frame += $0 } }
             for value in [0, UInt32(content.count), UInt32(content.count), CRC32C(content).value] { add(value) }
-            frame += [UInt8](repeating: 0, count: 8)
+            frame += [0, 0, 0, 0]
+            add(CRC32C(sums).value)
             add(CRC32C(frame).value)
-            let pack = Array("PGARKPCK".utf8) + [1, 0, 0, 0, 0, 0, 0, 0] + frame + content
+            let pack = Array("PGARKPCK".utf8) + [1, 0, 0, 0, 0, 0, 0, 0] + frame + content + sums
             try overwrite(path, pack)
             #expect(try Self.content(example, record, frame: 0) == content)
-            for place in 16..<pack.count {
+            for place in Array(16..<100) + Array((pack.count - 30)..<pack.count) {
                 var damaged = pack
                 damaged[place] ^= 0x40
                 try overwrite(path, damaged)
@@ -115,7 +135,7 @@ struct PackTests {
             for missing in 1...(Self.trailerSize + 3 * 20) {
                 try overwrite(path, bytes.dropLast(missing))
                 for frame in 0..<3 {
-                    #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "-\(missing)")
+                    #expect(try Self.content(example, record, frame: frame) == Self.frames[frame], "-\(missing)")
                 }
             }
         }
@@ -130,25 +150,26 @@ struct PackTests {
                 damaged[place] ^= UInt8.random(in: 1...255, using: &random)
                 try overwrite(path, damaged)
                 for frame in 0..<3 {
-                    #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes, "byte \(place)")
+                    #expect(try Self.content(example, record, frame: frame) == Self.frames[frame], "byte \(place)")
                 }
             }
         }
     }
 
-    @Test("gives no frame whose header or payload has another byte", arguments: Seed.some(2))
+    @Test("gives no frame whose header, payload or sums have another byte", arguments: Seed.some(2))
     func damagedFrame(seed: Seed) throws {
         var random = seed.generator
         try Self.with { example, record, path, bytes in
             let offsets = Self.frameOffsets(bytes)
-            for place in offsets[0]..<offsets[1] {
+            let behind = stride(from: offsets[0] + Self.frameHeaderSize + random.below(5), to: offsets[1], by: 5)
+            for place in Array(offsets[0]..<(offsets[0] + Self.frameHeaderSize)) + Array(behind) + [offsets[1] - 1] {
                 var damaged = bytes
                 damaged[place] ^= UInt8.random(in: 1...255, using: &random)
                 try overwrite(path, damaged)
                 let failure = try #require(throws: Failure.self, "byte \(place)") { try Self.content(example, record, frame: 0) }
                 #expect(failure.code == .damaged)
                 #expect(failure.message.hasPrefix("could not read frame 0 of \(path): "))
-                #expect(try Self.content(example, record, frame: 2) == Self.contents[2].bytes)
+                #expect(try Self.content(example, record, frame: 2) == Self.frames[2])
             }
         }
     }
@@ -157,9 +178,9 @@ struct PackTests {
     func cutFrame() throws {
         try Self.with { example, record, path, bytes in
             let offsets = Self.frameOffsets(bytes)
-            for end in stride(from: offsets[2], to: offsets[2] + 32 + 5, by: 3) {
+            for end in Array(stride(from: offsets[2], to: offsets[2] + 32 + 5, by: 3)) + [bytes.count - 24 - 3 * 20 - 1] {
                 try overwrite(path, bytes.prefix(end))
-                #expect(try Self.content(example, record, frame: 1) == Self.contents[1].bytes)
+                #expect(try Self.content(example, record, frame: 1) == Self.frames[1])
                 #expect(throws: Failure.self) { try Self.content(example, record, frame: 2) }
             }
         }
@@ -179,14 +200,14 @@ struct PackTests {
     @Test(
         "is asked in vain for what it does not have",
         arguments: [
-            Extent(length: 1, pack: 0, frame: 3, offset: 0), Extent(length: 1, pack: 0, frame: 1 << 32, offset: 0),
-            Extent(length: 1, pack: 0, frame: Int.max, offset: 0), Extent(length: 1, pack: 1, frame: 0, offset: 0),
-            Extent(length: 5, pack: 0, frame: 2, offset: 0), Extent(length: 1, pack: 0, frame: 2, offset: 4),
-            Extent(length: Int.max, pack: 0, frame: 2, offset: 1), Extent(length: 1, pack: 0, frame: 2, offset: Int.max),
+            Extent(blocks: 1, pack: 0, frame: 3, block: 0), Extent(blocks: 1, pack: 0, frame: 1 << 32, block: 0),
+            Extent(blocks: 1, pack: 0, frame: Int.max, block: 0), Extent(blocks: 1, pack: 1, frame: 0, block: 0),
+            Extent(blocks: 2, pack: 0, frame: 2, block: 0), Extent(blocks: 1, pack: 0, frame: 2, block: 1),
+            Extent(blocks: 64, pack: 0, frame: 0, block: 1), Extent(blocks: 1, pack: 0, frame: 2, block: 63),
         ])
     func beyond(extent: Extent) throws {
         try Self.with { example, record, _, _ in
-            let failure = try #require(throws: Failure.self) { try example.reader(record).frames().bytes(extent) { $0.count } }
+            let failure = try #require(throws: Failure.self) { try example.reader(record).frames().blocks(extent) }
             #expect(failure.code == .damaged)
         }
     }
@@ -204,7 +225,7 @@ struct PackTests {
                 try overwrite(path, damaged)
                 for frame in 0..<3 {
                     do {
-                        #expect(try Self.content(example, record, frame: frame) == Self.contents[frame].bytes)
+                        #expect(try Self.content(example, record, frame: frame) == Self.frames[frame])
                     } catch {
                         #expect((error as? Failure)?.code == .damaged)
                     }
@@ -213,29 +234,28 @@ struct PackTests {
         }
     }
 
+    /// The frames of one block: full ones would be a gigabyte.
     @Test("is one of several where there are more frames than one holds")
     func severalPacks() throws {
         try RepositoryExample.with { example in
-            // Each of these files has a frame of its own; 2048 fill a pack.
-            let large = [UInt8](repeating: 3, count: Frame.bundleLimit + 1)
-            let writer = try example.writer("20261122T150405Z")
-            for number in 0..<2050 { try example.write(Content("\(number)", large), to: writer) { 1 << 20 } }
-            let summary = try writer.finish()
-            #expect(summary.packs == ["20261122T150405Z-0", "20261122T150405Z-1"])
-            var record = BackupRecord.example()
-            record.packs = summary.packs
-            let frames = try example.reader(record).frames()
-            var number = 0
-            try example.reader(record).entries { entry in
-                guard case .file(_, let checksum, let extents) = entry.kind else { return }
-                #expect(extents == [Extent(length: large.count, pack: number / 2048, frame: number % 2048, offset: 0)])
-                if number % 100 == 0 || number > 2040 {
-                    let found = try frames.bytes(extents[0]) { CRC32C($0).value }
-                    #expect(found == checksum)
-                }
-                number += 1
+            let pipeline = FramePipeline(
+                threads: 2, level: CompressionLevel(1)!, backupBegin: .zero, packName: { "x-\($0)" },
+                packPath: { example.packPath($0) })
+            for number in 0..<(2 * Pack.capacity + 2) {
+                let (slot, pack, frame) = try pipeline.acquire()
+                #expect(pack == number / 2048 && frame == number % 2048)
+                slot.content.storeBytes(of: number, as: Int.self)
+                slot.blocks = 1
+                pipeline.submit()
             }
-            #expect(number == 2050)
+            let result = try pipeline.finish()
+            #expect(result.packs == ["x-0", "x-1", "x-2"])
+            let frames = try FrameReader(PackSet(result.packs.map { example.packPath($0) }))
+            for number in [0, 1, 2047, 2048, 4095, 4096, 4097] {
+                let content = try frames.content(pack: number / 2048, frame: number % 2048)
+                #expect(content.count == 8192 && content.load(as: Int.self) == number)
+            }
+            #expect(throws: Failure.self) { try frames.content(pack: 2, frame: 2) }
         }
     }
 }

@@ -39,6 +39,9 @@ struct VerificationTests {
         try Verification(example.reader(record), deep: deep).run { _ in }.problems
     }
 
+    /// The one pack of a backup that is small and built on no other.
+    static func packPath(_ example: RepositoryExample, _ record: BackupRecord) -> FilePath { example.packPath("\(record.id)-0") }
+
     static func flip(_ path: FilePath, at offset: Int) throws {
         let file = try File(path, .update)
         var byte = try file.bytes(at: offset, count: 1)
@@ -49,28 +52,32 @@ struct VerificationTests {
     @Test("of a whole backup finds nothing, and has seen everything", arguments: [false, true])
     func whole(deep: Bool) throws {
         try Self.with { example, record in
-            let ticks = Monitor(0)
-            let report = try Verification(example.reader(record), deep: deep).run { _ in ticks.change { $0 += 1 } }
+            let ticks = Monitor([Int]())
+            let report = try Verification(example.reader(record), deep: deep).run { bytes in ticks.change { $0.append(bytes) } }
             #expect(report.problems == [])
-            #expect(report.files == Self.contents.count && ticks.read { $0 } == Self.contents.count)
+            #expect(report.files == Self.contents.count && report.frames == [])
             #expect(report.bytes == Self.contents.reduce(0) { $0 + $1.bytes.count })
+            let told = ticks.read { $0 }
+            #expect(told.count >= Self.contents.count && told == told.sorted() && told.last! <= report.bytes)
         }
     }
 
     @Test("finds another byte in any frame, and names the file and its first block", arguments: [false, true])
     func frames(deep: Bool) throws {
         try Self.with { example, record in
-            let path = example.packPath(record.packs[0])
+            let path = Self.packPath(example, record)
             let bytes = try #require(try SmallFile.read(path))
             let offsets = PackTests.frameOffsets(bytes)
-            // PG_VERSION; 1259 by itself; 1259.1 in two frames; 1260.
-            #expect(offsets.count == 5)
+            // 1259.1 is in both: the first has 64 blocks, of which 21 are other files'.
+            #expect(offsets.count == 2)
             let expected: [[(String, Int?)]] = [
-                [("PG_VERSION", nil)], [("base/5/1259", 0)], [("base/5/1259.1", 131_072)], [("base/5/1259.1", 131_072 + 64)],
-                [("base/5/1260", 0)],
+                [("PG_VERSION", nil), ("base/5/1259", 0), ("base/5/1259.1", 131_072)],
+                [("base/5/1259.1", 131_072 + 43), ("base/5/1260", 0)],
             ]
+            let last = [offsets[1] - offsets[0] - 1, bytes.count - 24 - 2 * 20 - offsets[1] - 1]
             for (frame, offset) in offsets.enumerated() {
-                for place in [0, 4, 20, 28, 32, 40] {
+                // Of the header, the payload and the sums.
+                for place in [0, 4, 20, 24, 28, 32, 40, last[frame]] {
                     try overwrite(path, bytes)
                     try Self.flip(path, at: offset + place)
                     let problems = try Self.problems(example, record, deep: deep)
@@ -97,16 +104,18 @@ struct VerificationTests {
     }
 
     @Test(
-        "finds another byte in the manifest and in a saved configuration file", arguments: ["manifest", "config/0-pg_hba.conf"])
+        "finds another byte in the manifest, in the list of packs and in a saved configuration file",
+        arguments: ["manifest", "packs", "config/0-pg_hba.conf"])
     func otherFiles(name: String) throws {
         try Self.with { example, record in
             try Self.flip(example.catalogue.directory(of: record.id).appending(FilePath(name).components), at: 3)
+            // Without the list of packs the map cannot be followed.
             let problems = try Self.problems(example, record, deep: false)
-            #expect(problems.map(\.file) == [name])
+            #expect(problems.map(\.file) == (name == "packs" ? ["map.zst", "packs"] : [name]))
         }
     }
 
-    @Test("finds a missing file", arguments: ["manifest", "map.zst", "config/0-pg_hba.conf"])
+    @Test("finds a missing file", arguments: ["manifest", "map.zst", "packs", "config/0-pg_hba.conf"])
     func missing(name: String) throws {
         try Self.with { example, record in
             try Directory.remove(example.catalogue.directory(of: record.id).appending(FilePath(name).components))
@@ -117,7 +126,7 @@ struct VerificationTests {
     @Test("finds every file of a pack that is missing")
     func missingPack() throws {
         try Self.with { example, record in
-            try Directory.remove(example.packPath(record.packs[0]))
+            try Directory.remove(Self.packPath(example, record))
             let problems = try Self.problems(example, record, deep: false)
             #expect(problems.map(\.file) == ["PG_VERSION", "base/5/1259", "base/5/1259.1", "base/5/1260"])
         }
@@ -134,7 +143,7 @@ struct VerificationTests {
             var third = Self.record
             third.id = "20261120T000000Z"
             third = try example.backup([Content("base/5/1260", Self.pages(0..<1, &random))], third)
-            try overwrite(example.packPath(other.packs[0]), try #require(try SmallFile.read(example.packPath(third.packs[0]))))
+            try overwrite(Self.packPath(example, other), try #require(try SmallFile.read(Self.packPath(example, third))))
             #expect(try Self.problems(example, other, deep: false) == [])
             #expect(try Self.problems(example, other, deep: true).map(\.file) == ["base/5/1260"])
         }
@@ -160,9 +169,9 @@ struct VerificationTests {
     @Test("finds a damaged index, which is no damage to any file")
     func index() throws {
         try Self.with { example, record in
-            let path = example.packPath(record.packs[0])
+            let path = Self.packPath(example, record)
             try Self.flip(path, at: try #require(try Directory.status(path)).size - 1)
-            #expect(try Self.problems(example, record, deep: true).map(\.file) == [record.packs[0] + ".pack"])
+            #expect(try Self.problems(example, record, deep: true).map(\.file) == ["\(record.id)-0.pack"])
         }
     }
 
