@@ -21,7 +21,7 @@ struct BackupCommand: ParsableCommand {
     var node: String?
 
     @Option(help: ArgumentHelp("Threads that compress.", valueName: "n"))
-    var jobs = 2
+    var jobs = standardThreadCount
 
     func validate() throws {
         guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }

@@ -236,7 +236,7 @@ struct VerifyCommand: ParsableCommand {
     @Argument(help: "An id, a name, latest or oldest (default: latest).") var backup: String?
     @Flag(help: "Verify every backup.") var all = false
     @Flag(help: "Decompress everything and compare it with what the server sent.") var deep = false
-    @Option(help: ArgumentHelp("Threads that read and check.", valueName: "n")) var jobs = 2
+    @Option(help: ArgumentHelp("Threads that read and check.", valueName: "n")) var jobs = standardThreadCount
 
     func validate() throws {
         if all, backup != nil { throw ValidationError("name a backup or say --all, not both") }
@@ -261,10 +261,14 @@ struct VerifyCommand: ParsableCommand {
 
     private func verify(_ records: [BackupRecord], _ catalogue: Catalogue, _ output: Output) throws -> Document {
         var document = Document(backups: [], files: 0, bytes: 0, problems: [])
+        let checked = CheckedFrames()
         for record in records {
             let progress = ProgressLine("verified")
             let reporter = progress.reporter(output)
-            let report = try Verification(BackupReader(catalogue: catalogue, record: record), deep: deep, threads: jobs).run {
+            let report = try Verification(
+                BackupReader(catalogue: catalogue, record: record), deep: deep, threads: jobs, checked: checked
+            )
+            .run {
                 bytes in
                 try Interruption.check()
                 reporter.progress(bytes, record.dataBytes)

@@ -18,7 +18,7 @@ struct ExportCommand: ParsableCommand {
     @Flag(help: "Make tar archives instead of a data directory.") var tar = false
     @Option(help: ArgumentHelp("Put a tablespace (its location or oid) elsewhere.", valueName: "old=new"))
     var tablespace: [String] = []
-    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = 2
+    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = standardThreadCount
 
     func validate() throws {
         guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }

@@ -23,7 +23,7 @@ struct RestoreCommand: ParsableCommand {
     @Flag(help: "Bring a directory that pgark made earlier to the target, writing only what differs.") var delta = false
     @Flag(help: "Become a standby of the primary.") var standby = false
     @Option(help: "With --standby: the replication slot to stream from.") var slot: String?
-    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = 2
+    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = standardThreadCount
     @Flag(help: "Start the server when the files are in place.") var start = false
     @Flag(help: "Do not ask.") var yes = false
     @Flag(help: "Only print the plan.") var dryRun = false

@@ -56,23 +56,27 @@ final class FrameFindings: Sendable {
 /// Checks one frame, and where that is asked for its blocks, and the pages and files that they belong to.
 struct FrameCheck: FrameScan.Consumer {
     let findings: FrameFindings
+    let checked: CheckedFrames
     let deep: Bool
 
     func take(_ job: FrameScan.Job, _ frames: FrameReader) throws {
         defer { findings.count(job.pieces.reduce(0) { $0 + job.batch.count($1) }) }
+        let frame = DamageReport.Frame(pack: frames.packName(job.pack), frame: job.frame)
         do {
-            guard deep else { return try frames.check(pack: job.pack, frame: job.frame) }
-            let content = try frames.content(pack: job.pack, frame: job.frame)
-            let sums = try frames.sums(pack: job.pack, frame: job.frame)
-            for (number, sum) in sums.enumerated() {
-                let start = number * Frame.blockSize
-                guard BlockSum(UnsafeRawBufferPointer(rebasing: content[start..<(start + Frame.blockSize)])) == sum else {
-                    throw Failure(.damaged, "block \(number) of frame \(job.frame) is not what was stored")
+            switch checked.finding(frame) {
+            case .bad(let message): throw Failure(.damaged, message)
+            case .good: if deep { try addChecksums(job, frames) }
+            case nil:
+                if !deep {
+                    try frames.check(pack: job.pack, frame: job.frame)
+                } else if try !checkContent(job, frames) {
+                    return  // a page is wrong in a frame that is right: every backup that has it is to say so
                 }
+                checked.note(frame, .good)
             }
-            for piece in job.pieces { try check(piece, job.batch, try frames.blocks(piece.extent)) }
         } catch let failure as Failure where failure.code == .damaged || failure.code == .inputOutput {
-            findings.note(damaged: .init(pack: frames.packName(job.pack), frame: job.frame))
+            checked.note(frame, .bad(failure.message))
+            findings.note(damaged: frame)
             for piece in job.pieces {
                 let path = job.batch.files[piece.file].path
                 findings.note(
@@ -81,21 +85,62 @@ struct FrameCheck: FrameScan.Consumer {
         }
     }
 
-    private func check(_ piece: FrameScan.Piece, _ batch: FrameScan.Batch, _ bytes: UnsafeRawBufferPointer) throws {
-        let entry = batch.files[piece.file]
+    /// False where a page is not right.
+    private func checkContent(_ job: FrameScan.Job, _ frames: FrameReader) throws -> Bool {
+        let content = try frames.content(pack: job.pack, frame: job.frame)
+        for (number, sum) in try frames.sums(pack: job.pack, frame: job.frame).enumerated() {
+            let start = number * Frame.blockSize
+            guard BlockSum(UnsafeRawBufferPointer(rebasing: content[start..<(start + Frame.blockSize)])) == sum else {
+                throw Failure(.damaged, "block \(number) of frame \(job.frame) is not what was stored")
+            }
+        }
+        var isRight = true
+        for piece in job.pieces {
+            let bytes = try frames.blocks(piece.extent)
+            try add(piece, job.batch, bytes)
+            if let block = badPage(piece, job.batch, bytes) {
+                findings.note(job.batch.files[piece.file].path, block, "the page's checksum does not match its content")
+                isRight = false
+            }
+        }
+        return isRight
+    }
+
+    /// Another backup has this frame too, and its content was checked then: the files' checksums follow from the blocks'.
+    private func addChecksums(_ job: FrameScan.Job, _ frames: FrameReader) throws {
+        let sums = try frames.sums(pack: job.pack, frame: job.frame)
+        for piece in job.pieces {
+            let count = job.batch.count(piece)
+            let blocks = piece.extent.block..<(piece.extent.block + piece.extent.blocks)
+            if count == blocks.count * Frame.blockSize, blocks.upperBound <= sums.count {
+                let checksum = sums[blocks].reduce(UInt32(0)) { CRC32C.joined($0, $1.crc, count: Frame.blockSize) }
+                findings.add(piece, of: job.batch.files[piece.file], checksum: checksum, count: count)
+            } else {
+                try add(piece, job.batch, try frames.blocks(piece.extent))
+            }
+        }
+    }
+
+    private func add(_ piece: FrameScan.Piece, _ batch: FrameScan.Batch, _ bytes: UnsafeRawBufferPointer) throws {
         let count = batch.count(piece)
-        findings.add(piece, of: entry, checksum: CRC32C(UnsafeRawBufferPointer(rebasing: bytes[..<count])).value, count: count)
-        guard findings.hasPageChecksums, let first = RelationFile.firstBlock(ofPath: entry.path) else { return }
-        // The first page whose PostgreSQL checksum is wrong, leaving out those that were known when the backup was taken.
-        for i in 0..<(count / Frame.blockSize) {
+        let checksum = CRC32C(UnsafeRawBufferPointer(rebasing: bytes[..<count])).value
+        findings.add(piece, of: batch.files[piece.file], checksum: checksum, count: count)
+    }
+
+    /// The first page whose PostgreSQL checksum is wrong, leaving out those that were known when the backup was taken.
+    private func badPage(_ piece: FrameScan.Piece, _ batch: FrameScan.Batch, _ bytes: UnsafeRawBufferPointer) -> Int? {
+        let entry = batch.files[piece.file]
+        guard findings.hasPageChecksums, let first = RelationFile.firstBlock(ofPath: entry.path) else { return nil }
+        for i in 0..<(batch.count(piece) / Frame.blockSize) {
             let start = i * Frame.blockSize
             let page = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Frame.blockSize)])
             let block = Int(first) + piece.position + i
             if RelationFile.check(page, block: UInt32(block), backupBegin: findings.begin) == .bad,
                 !findings.isKnownBadPage(entry.path, block)
             {
-                return findings.note(entry.path, block, "the page's checksum does not match its content")
+                return block
             }
         }
+        return nil
     }
 }

@@ -30,9 +30,12 @@ package struct Verification {
     private let reader: BackupReader
     private let deep: Bool
     private let threads: Int
+    private let checked: CheckedFrames
 
-    /// `deep` decompresses everything and checks blocks, pages and files too; else only what is stored is checked.
-    package init(_ reader: BackupReader, deep: Bool, threads: Int = 2) {
+    /// `deep` decompresses everything and checks blocks, pages and files too; else only what is stored is checked. Frames
+    /// that `checked` knows, from another backup's verification that looked as deep, are not looked at again.
+    package init(_ reader: BackupReader, deep: Bool, threads: Int = 2, checked: CheckedFrames = CheckedFrames()) {
+        self.checked = checked
         self.reader = reader
         self.deep = deep
         self.threads = threads
@@ -86,7 +89,9 @@ package struct Verification {
 
     private func checkFrames(_ report: inout Report, _ tick: @escaping (Int) throws -> Void) throws {
         let findings = FrameFindings(record: reader.record)
-        let scan = try FrameScan(reader, threads: threads) { [deep] in FrameCheck(findings: findings, deep: deep) }
+        let scan = try FrameScan(reader, threads: threads) { [deep, checked] in
+            FrameCheck(findings: findings, checked: checked, deep: deep)
+        }
         do {
             try reader.entries { entry in
                 guard case .file(let size, _, _) = entry.kind else { return }

@@ -19,6 +19,10 @@ package final class WorkerThread<Value: Sendable>: Sendable {
     package var isFinished: Bool { outcome.read { $0 != nil } }
 }
 
+/// How many threads work at one thing unless somebody says otherwise: as many as there are processors, but no more than keep a
+/// server's stream or a disk busy.
+package let standardThreadCount = min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+
 private final class ThreadBody: Sendable {
     let name: String
     let run: @Sendable () -> Void

@@ -80,7 +80,8 @@ struct DamageTests {
         }
     }
 
-    @Test("whose map, manifest or record is hit is found and never restored", arguments: ["map.zst", "manifest", "backup.json"])
+    @Test(
+        "whose map, manifest or record is hit is found and never restored", arguments: ["map.zst", "manifest.zst", "backup.json"])
     func damagedRecord(name: String) throws {
         try with { site, _, pgark, _ in
             let backup = try #require(try pgark("list").backups[0].id.string)

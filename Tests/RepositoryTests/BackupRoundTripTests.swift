@@ -105,7 +105,8 @@ struct BackupRoundTripTests {
             try [UInt8](repeating: 0, count: count).withUnsafeBytes { try writer.content($0) }
             let failure = try #require(throws: Failure.self) { try writer.endFile() }
             #expect(failure.code == .protocolViolation)
-            writer.discard()
+            writer.cancel()
+            try example.catalogue.collectLeftovers()
         }
     }
 
@@ -115,7 +116,8 @@ struct BackupRoundTripTests {
             let kept = try example.backup([Content("a", [1])], .example(id: "20261121T000000Z"))
             let writer = try example.writer("20261122T150405Z")
             try example.write(Content("a", [UInt8](repeating: 1, count: bytes)), to: writer)
-            writer.discard()
+            writer.cancel()
+            try example.catalogue.collectLeftovers()
             #expect(try Directory.names(in: example.repository.packs) == ["\(kept.id)-0.pack"])
             #expect(try Directory.names(in: example.repository.backups) == [kept.id])
             #expect(try example.contents(kept).map(\.content.bytes) == [[1]])
@@ -134,7 +136,8 @@ struct BackupRoundTripTests {
                 _ = try writer.finish()
             }
             #expect(failure.code == .inputOutput && failure.message.contains("20261122T150405Z-0.pack"))
-            writer.discard()
+            writer.cancel()
+            try example.catalogue.collectLeftovers()
         }
     }
 

@@ -105,7 +105,7 @@ struct VerificationTests {
 
     @Test(
         "finds another byte in the manifest, in the list of packs and in a saved configuration file",
-        arguments: ["manifest", "packs", "config/0-pg_hba.conf"])
+        arguments: ["manifest.zst", "packs", "config/0-pg_hba.conf"])
     func otherFiles(name: String) throws {
         try Self.with { example, record in
             try Self.flip(example.catalogue.directory(of: record.id).appending(FilePath(name).components), at: 3)
@@ -115,7 +115,7 @@ struct VerificationTests {
         }
     }
 
-    @Test("finds a missing file", arguments: ["manifest", "map.zst", "packs", "config/0-pg_hba.conf"])
+    @Test("finds a missing file", arguments: ["manifest.zst", "map.zst", "packs", "config/0-pg_hba.conf"])
     func missing(name: String) throws {
         try Self.with { example, record in
             try Directory.remove(example.catalogue.directory(of: record.id).appending(FilePath(name).components))
