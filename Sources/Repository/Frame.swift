@@ -101,7 +101,7 @@ final class FrameEncoder {
     private let compressor: Compressor
 
     /// No checksum of zstd's own: header and sums prove more.
-    init(_ level: CompressionLevel) throws { compressor = try Compressor(level, checksum: false) }
+    init(_ level: CompressionLevel) throws { compressor = try Compressor(level, for: .frames) }
 
     /// Writes header, payload and sums into `stored`, which has room for `Frame.largest` bytes. `sums` has at least one
     /// for each block of the content.

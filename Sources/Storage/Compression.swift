@@ -17,12 +17,26 @@ package struct CompressionLevel: Sendable, Equatable {
 package final class Compressor {
     private let context: OpaquePointer
 
-    /// With `checksum` every frame carries zstd's own content checksum, so that `zstd -d` proves it too.
-    package init(_ level: CompressionLevel, checksum: Bool = true) throws {
+    package enum Use: Sendable {
+        /// A file of its own: it carries zstd's own content checksum, so that `zstd -d` proves it too.
+        case file
+        /// Many pieces of half a megabyte, proved by checksums outside of them.
+        case frames
+    }
+
+    package init(_ level: CompressionLevel, for use: Use = .file) throws {
         guard let context = ZSTD_createCCtx() else { throw Failure(.internalError, "could not start zstd: out of memory") }
         self.context = context
         try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level.rawValue)))
-        try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, checksum ? 1 : 0))
+        switch use {
+        case .file: try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1))
+        case .frames:
+            // Levels 2 and 3 look matches up in tables of 768 KiB, which are larger than what they are tables of, and than a
+            // core's cache. With 192 KiB pages compress up to half as fast again, to the same size within 2 %.
+            guard (2...3).contains(level.rawValue) else { return }
+            try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, 15))
+            try Self.check(ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, 14))
+        }
     }
 
     deinit { ZSTD_freeCCtx(context) }
