@@ -62,7 +62,11 @@ package struct BackupJob {
         do {
             return try take(approach, connection, server, catalogue, wal)
         } catch let damage as ReferenceDamage {
-            let reason = "backup \(approach.reference?.id ?? "") is damaged: \(damage.failure.message)"
+            return try again("backup \(approach.reference?.id ?? "") is damaged: \(damage.failure.message)")
+        } catch is RelationsTruncatedMeanwhile {
+            return try again("a table was cut shorter while the backup began")
+        }
+        func again(_ reason: String) throws -> BackupRecord {
             reporter.note("\(reason); reading everything")
             let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
             return try take(approach.readingEverything(reason), connection, server, catalogue, wal)
@@ -94,7 +98,7 @@ package struct BackupJob {
         let begin = Timestamp.now
         let beginTime = try serverClock()
         let directory = catalogue.directory(of: id)
-        let started = try source.begin()
+        let started = try source.begin(Connection(settings.connection, application: Self.application))
         let writer = try BackupWriter(
             catalogue: catalogue, id: id,
             settings: BackupWriter.Settings(

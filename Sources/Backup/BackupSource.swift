@@ -38,11 +38,14 @@ struct BackupSource {
         }
     }
 
-    /// The server's checkpoint. Where it refuses to send changes, everything is asked for.
-    mutating func begin() throws -> BaseBackupStream.Begin {
-        if let manifest {
+    /// The server's checkpoint. Where it refuses to send changes, everything is asked for. `connection` is one for SQL.
+    mutating func begin(_ connection: Connection) throws -> BaseBackupStream.Begin {
+        if let manifest, let reference {
             do {
-                return try stream.begin(changesSince: manifest)
+                let truncated = try TruncatedRelations(connection, since: reference.record.beginLSN)
+                let begin = try stream.begin(changesSince: UploadedManifest(stored: manifest, truncated: truncated))
+                try truncated.requireComplete(connection)
+                return begin
             } catch let failure as Failure where failure.code.isRefusal {
                 reason = "the server cannot send changes: \(failure.message)"
             }

@@ -30,12 +30,8 @@ final class BaseBackupStream {
 
     /// With the manifest of an earlier backup the server is asked for what changed since then only (version 17 and newer).
     /// Throws what the server says where it refuses; the connection can be used for another attempt.
-    func begin(changesSince manifest: FilePath? = nil) throws -> Begin {
-        if let manifest {
-            try connection.uploadManifest { send in
-                try CompressedFile.read(manifest) { try send(Array($0)) }
-            }
-        }
+    func begin(changesSince manifest: UploadedManifest? = nil) throws -> Begin {
+        if let manifest { try connection.uploadManifest(manifest.forEachPiece) }
         // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
         // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
         try connection.send(

@@ -12,7 +12,7 @@ struct ManifestComparison {
     let manifest: FilePath
 
     func run() throws {
-        var lines = Lines()
+        var lines = ManifestLines()
         try CompressedFile.read(manifest) { bytes in try lines.add(bytes) { try compare($0) } }
         try lines.end { try compare($0) }
         if let rest = try received.next() { throw mismatch(rest.path, "the manifest does not list it") }
@@ -38,22 +38,5 @@ struct ManifestComparison {
         Failure(
             .damaged, "could not complete the backup: \(path) is not what the server's manifest says: \(reason)",
             hint: "Take the backup again; if this repeats, look at the network and the disks on both sides.")
-    }
-
-    /// Splits what comes in pieces into lines, in constant memory.
-    private struct Lines {
-        private var rest: [UInt8] = []
-
-        mutating func add(_ bytes: UnsafeRawBufferPointer, _ body: (ArraySlice<UInt8>) throws -> Void) throws {
-            rest.append(contentsOf: bytes)
-            var start = 0
-            while let newline = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
-                try body(rest[start..<newline])
-                start = newline + 1
-            }
-            rest.removeFirst(start)
-        }
-
-        func end(_ body: (ArraySlice<UInt8>) throws -> Void) throws { if !rest.isEmpty { try body(rest[...]) } }
     }
 }

@@ -34,6 +34,11 @@ package struct RelationFile {
         return parts.joined(separator: "/")
     }
 
+    /// A segment of the visibility map of a relation.
+    package static func isVisibilityMap(path: String) -> Bool {
+        firstBlock(ofPath: path) != nil && path.split(separator: "/").last?.prefix { $0 != "." }.hasSuffix("_vm") == true
+    }
+
     private static let incrementPrefix = "INCREMENTAL."
 
     package enum PageState: Equatable, Sendable {
