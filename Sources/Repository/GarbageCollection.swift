@@ -36,6 +36,7 @@ package struct GarbageCollection {
         self.deleted = deleting
         self.dryRun = dryRun
         let gone = Set(deleting.map(\.id))
+        _ = try catalogue.directoryNames()  // throws where every pack would look unused, because the backups are not there
         records = try catalogue.records(without: gone)
     }
 
@@ -235,12 +236,16 @@ extension Catalogue {
         try GarbageCollection(self, level: .standard).removeLeftovers().freed
     }
 
-    /// The directories of all backups, whole or not.
+    /// The directories of all backups, whole or not. A backup's is made before its packs, and goes after them: packs without
+    /// any show that something else is wrong.
     func directoryNames() throws -> [String] {
-        guard let names = try Directory.names(in: repository.backups) else {
+        let names = try Directory.names(in: repository.backups)
+        let packs = try Directory.names(in: repository.packs) ?? []
+        guard let names, !names.isEmpty || !packs.contains(where: { $0.hasSuffix(Self.packSuffix) }) else {
             throw Failure(
                 .repositoryUnreachable,
-                "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
+                "could not collect garbage: \(repository.backups) is \(names == nil ? "missing" : "empty"), "
+                    + "so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
         return names
