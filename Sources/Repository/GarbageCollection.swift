@@ -152,11 +152,27 @@ package struct GarbageCollection {
     }
 
     private static func isMostlyDead(_ reader: PackReader, _ alive: LiveBlocks) throws -> Bool {
+        guard try isMostlyDead(reader, alive, blocks: { try reader.blockCount($0) }) else { return false }
+        // Dead blocks that are zeros already give nothing back. Only the sums tell, so they are read only now.
+        return try withUnsafeTemporaryAllocation(byteCount: Frame.sumsCount(contentCount: Frame.capacity), alignment: 8) { sums in
+            try isMostlyDead(reader, alive) { frame in
+                let blocks = try reader.readSums(frame, into: sums)
+                let zeros = (0..<blocks).count {
+                    alive[frame] & (1 << UInt64($0)) == 0
+                        && BlockSum(stored: UnsafeRawBufferPointer(sums), at: $0 * BlockSum.storedSize) == .zeros
+                }
+                return blocks - zeros
+            }
+        }
+    }
+
+    /// `blocks` says how many of a frame's blocks take space. It is asked only of frames that have live ones.
+    private static func isMostlyDead(_ reader: PackReader, _ alive: LiveBlocks, blocks: (Int) throws -> Int) throws -> Bool {
         var (live, total) = (0.0, 0.0)
         for frame in reader.frames {
             let bytes = Double(try reader.frameCount(frame))
             total += bytes
-            live += bytes * Double(alive[frame].nonzeroBitCount) / Double(max(1, try reader.blockCount(frame)))
+            if alive[frame] != 0 { live += bytes * Double(alive[frame].nonzeroBitCount) / Double(max(1, try blocks(frame))) }
         }
         return live < total * mostAlive
     }
