@@ -140,10 +140,7 @@ package struct GarbageCollection {
         do {
             try reader.entries { entry in
                 guard case .file(_, _, let extents) = entry.kind else { return }
-                for extent in extents where marks[extent.pack] != nil {
-                    let bits = extent.blocks == 64 ? UInt64.max : (UInt64(1) << UInt64(extent.blocks) - 1)
-                    marks[extent.pack]![extent.frame] |= bits << UInt64(extent.block)
-                }
+                for extent in extents where marks[extent.pack] != nil { marks[extent.pack]![extent.frame] |= extent.bits }
             }
         } catch let failure as Failure where failure.code == .damaged {
             return
