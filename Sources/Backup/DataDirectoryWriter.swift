@@ -56,11 +56,13 @@ struct DataDirectoryWriter {
             written.bytes += size
             if entry.path == ControlFile.name {
                 written.control = entry
-            } else if extents.isEmpty {
+                return
+            }
+            if reuses { try makeReusable(path, entry.mode, size) }
+            if extents.isEmpty {
                 let file = try File(path, .replace, permissions: entry.mode)
                 try file.setOwnerIfRoot(destination.owner)
             } else {
-                if reuses { try makeReusable(path, entry.mode, size) }
                 try scan.add(entry)
             }
         }
