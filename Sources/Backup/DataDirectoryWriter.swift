@@ -93,7 +93,9 @@ struct DataDirectoryWriter {
 
     /// Removes what the backup does not have, or has as another kind of thing.
     private func removeForeign() throws {
-        let index = try MapIndex(reader.mapPath, scratch: destination.directory.appending(RestoreDestination.marker + ".map"))
+        let scratch = destination.directory.appending(RestoreDestination.marker + ".map")
+        try Directory.removeTree(scratch)  // of one that was killed before the file had lost its name
+        let index = try MapIndex(reader.mapPath, scratch: scratch)
         try removeForeign(in: destination.directory, "", index)
         for (oid, place) in destination.tablespaces { try removeForeign(in: place, "pg_tblspc/\(oid)/", index) }
     }
