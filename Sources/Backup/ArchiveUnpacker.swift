@@ -10,6 +10,7 @@ import Storage
 struct ArchiveUnpacker {
     private let writer: BackupWriter
     private let received: ReceivedFiles
+    private let hasIncrements: Bool
     /// "" for the data directory, "pg_tblspc/<oid>/" for a tablespace.
     private let prefix: String
     private var tar = TarReader()
@@ -24,7 +25,9 @@ struct ArchiveUnpacker {
         case label(TarReader.Entry, [UInt8])
     }
 
-    init(archive name: String, writer: BackupWriter, received: ReceivedFiles) throws {
+    /// `hasIncrements` where changes were asked for; else a file of such a name is what it is.
+    init(archive name: String, hasIncrements: Bool, writer: BackupWriter, received: ReceivedFiles) throws {
+        self.hasIncrements = hasIncrements
         self.writer = writer
         self.received = received
         if name == "base.tar" {
@@ -56,7 +59,7 @@ struct ArchiveUnpacker {
         entry.path = prefix + entry.path
         switch entry.kind {
         case .file:
-            if RelationFile.isIncrement(ofPath: entry.path) {
+            if hasIncrements, RelationFile.isIncrement(ofPath: entry.path) {
                 file = .incrementHead(entry, FileChangeReader(size: entry.size))
             } else if entry.path == BackupLabel.name {
                 file = .label(entry, [])

@@ -11,6 +11,7 @@ final class BaseBackupStream {
     private let label: String
     private let reporter: Reporter
     private var totalBytes: Int?
+    private var hasIncrements = false
 
     init(connection: Connection, label: String, reporter: Reporter) {
         self.connection = connection
@@ -31,6 +32,7 @@ final class BaseBackupStream {
     /// With the manifest of an earlier backup the server is asked for what changed since then only (version 17 and newer).
     /// Throws what the server says where it refuses; the connection can be used for another attempt.
     func begin(changesSince manifest: UploadedManifest? = nil) throws -> Begin {
+        hasIncrements = manifest != nil
         if let manifest { try connection.uploadManifest(manifest.forEachPiece) }
         // Page checksums are verified here and not by the server: its command would fail as a whole at the first bad
         // page, ours names every one. WAIT false: the WAL is waited for in the repository, not in the server's archive.
@@ -81,7 +83,8 @@ final class BaseBackupStream {
                 switch try BaseBackupMessage(bytes) {
                 case .archive(let name, _):
                     try archive?.end()
-                    archive = try ArchiveUnpacker(archive: name, writer: writer, received: received)
+                    archive = try ArchiveUnpacker(
+                        archive: name, hasIncrements: hasIncrements, writer: writer, received: received)
                 case .manifest:
                     try archive?.end()
                     archive = nil

@@ -56,11 +56,13 @@ struct DataDirectoryWriter {
             written.bytes += size
             if entry.path == ControlFile.name {
                 written.control = entry
-            } else if extents.isEmpty {
+                return
+            }
+            if reuses { try makeReusable(path, entry.mode, size) }
+            if extents.isEmpty {
                 let file = try File(path, .replace, permissions: entry.mode)
                 try file.setOwnerIfRoot(destination.owner)
             } else {
-                if reuses { try makeReusable(path, entry.mode, size) }
                 try scan.add(entry)
             }
         }
@@ -91,7 +93,9 @@ struct DataDirectoryWriter {
 
     /// Removes what the backup does not have, or has as another kind of thing.
     private func removeForeign() throws {
-        let index = try MapIndex(reader.mapPath, scratch: destination.directory.appending(RestoreDestination.marker + ".map"))
+        let scratch = destination.directory.appending(RestoreDestination.marker + ".map")
+        try Directory.removeTree(scratch)  // of one that was killed before the file had lost its name
+        let index = try MapIndex(reader.mapPath, scratch: scratch)
         try removeForeign(in: destination.directory, "", index)
         for (oid, place) in destination.tablespaces { try removeForeign(in: place, "pg_tblspc/\(oid)/", index) }
     }

@@ -63,7 +63,7 @@ package struct ExportJob {
             }
         }
         try makeStartable(destination, owner)
-        let own = configuration.files.map { ($0, destination.directory.appending($0)) }
+        let own = (configuration.files + configuration.unused).map { ($0, destination.directory.appending($0)) }
         try RestoredManifest(reader: reader, own: Dictionary(own) { $1 }).write(
             in: destination.directory, owner: destination.owner)
         for place in destination.places { try File.synchronizeFileSystem(of: place) }

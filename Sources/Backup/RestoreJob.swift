@@ -69,7 +69,9 @@ package struct RestoreJob {
         let configuration = try RestoredConfiguration(reader, destination)
         try RecoverySettings(plan: plan, settings: settings, destination: destination).write()
         try RestoreMark(destination, plan.record).write(owner: Owner.current.isRoot ? destination.owner : nil)
-        let own = (configuration.files + [RestoreMark.name]).map { ($0, destination.directory.appending($0)) }
+        let own = (configuration.files + configuration.unused + [RestoreMark.name]).map {
+            ($0, destination.directory.appending($0))
+        }
         try RestoredManifest(reader: reader, own: Dictionary(own) { $1 }).write(
             in: destination.directory, owner: destination.owner)
         for place in destination.places { try File.synchronizeFileSystem(of: place) }

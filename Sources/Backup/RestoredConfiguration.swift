@@ -10,6 +10,8 @@ import SystemPackage
 package struct RestoredConfiguration: Sendable {
     /// Names below the restored directory.
     package private(set) var files: [String] = []
+    /// Those of the data directory that its server did not read, by the names that they have now.
+    package private(set) var unused: [String] = []
     /// Lines that were changed: "file: line".
     package private(set) var changes: [String] = []
 
@@ -38,6 +40,7 @@ package struct RestoredConfiguration: Sendable {
     /// The data directory had one too, which its server did not read: it was told to read the one that is put back.
     private mutating func setAside(_ path: FilePath, _ name: String) throws {
         try Directory.rename(path, to: FilePath("\(path).unused"))
+        unused.append("\(name).unused")
         changes.append("\(name): the one of the data directory, which the server did not read, is \(name).unused now")
     }
 

@@ -23,7 +23,9 @@ package struct RelationFile {
     /// A file of an incremental backup that holds the changed blocks of another (src/backend/backup/basebackup.c, sendDir;
     /// only relation files are sent so).
     package static func isIncrement(ofPath path: String) -> Bool {
-        guard let name = path.split(separator: "/").last, name.hasPrefix(incrementPrefix) else { return false }
+        guard let name = path.split(separator: "/").last, name.hasPrefix(incrementPrefix), name != incrementPrefix else {
+            return false
+        }
         return firstBlock(ofPath: self.path(ofIncrement: path)) != nil
     }
 

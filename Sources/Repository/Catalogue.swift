@@ -52,6 +52,10 @@ package struct Catalogue: Sendable {
             return Entry(id: id, status: .damaged, record: nil, isKept: false)
         }
         guard let record = found else {
+            // A link that leads nowhere is not an unfinished backup: nothing that it needs may be taken for garbage.
+            if kind == .symbolicLink, try Directory.names(in: directory) == nil {
+                return Entry(id: id, status: .damaged, record: nil, isKept: false)
+            }
             return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
         }
         guard record.format == Repository.formatVersion else {

@@ -2,10 +2,14 @@ import Storage
 
 /// Frames that one run of verifications has looked at already: backups share most of theirs, and each is looked at once.
 package final class CheckedFrames: Sendable {
-    enum Finding: Equatable { case good, bad(String) }
+    enum Finding: Equatable {
+        /// A bit for each block that was looked at: the pages of others may be bad in a frame that is as it was stored.
+        case good(UInt64)
+        case bad(String)
+    }
 
     private struct Frames {
-        /// A bit for each frame of a pack that was found good.
+        /// By pack, for each frame the blocks that were found good. 16 KiB for a gigabyte.
         var good: [String: [UInt64]] = [:]
         var bad: [DamageReport.Frame: String] = [:]
     }
@@ -14,14 +18,12 @@ package final class CheckedFrames: Sendable {
 
     package init() {}
 
-    /// Nil for a frame that nobody looked at yet.
-    func finding(_ frame: DamageReport.Frame) -> Finding? {
+    /// Nil for a frame of which nobody looked at these blocks yet.
+    func finding(_ frame: DamageReport.Frame, blocks: UInt64) -> Finding? {
         frames.read { frames in
             if let message = frames.bad[frame] { return .bad(message) }
-            guard let bits = frames.good[frame.pack], bits[frame.frame / 64] & (1 << UInt64(frame.frame % 64)) != 0 else {
-                return nil
-            }
-            return .good
+            guard let good = frames.good[frame.pack]?[frame.frame], good & blocks == blocks else { return nil }
+            return .good(good)
         }
     }
 
@@ -29,9 +31,8 @@ package final class CheckedFrames: Sendable {
         frames.change { frames in
             switch finding {
             case .bad(let message): frames.bad[frame] = message
-            case .good:
-                frames.good[frame.pack, default: Array(repeating: 0, count: Pack.capacity / 64)][frame.frame / 64] |=
-                    1 << UInt64(frame.frame % 64)
+            case .good(let blocks):
+                frames.good[frame.pack, default: Array(repeating: 0, count: Pack.capacity)][frame.frame] |= blocks
             }
         }
     }

@@ -14,6 +14,9 @@ package struct Extent: Equatable, Sendable {
         self.block = block
     }
 
+    /// A bit for each block of the frame that is one of these.
+    var bits: UInt64 { (blocks == 64 ? UInt64.max : (1 << UInt64(blocks)) - 1) << UInt64(block) }
+
     /// Blocks `range` of these.
     func part(_ range: Range<Int>) -> Extent {
         Extent(blocks: range.count, pack: pack, frame: frame, block: block + range.lowerBound)

@@ -63,7 +63,9 @@ struct FrameCheck: FrameScan.Consumer {
         defer { findings.count(job.pieces.reduce(0) { $0 + job.batch.count($1) }) }
         let frame = DamageReport.Frame(pack: frames.packName(job.pack), frame: job.frame)
         do {
-            switch checked.finding(frame) {
+            // Whether a page is good is a question only of depth, and to what has pages with checksums.
+            let blocks = deep && findings.hasPageChecksums ? job.pieces.reduce(0) { $0 | $1.extent.bits } : UInt64.max
+            switch checked.finding(frame, blocks: blocks) {
             case .bad(let message): throw Failure(.damaged, message)
             case .good: if deep { try addChecksums(job, frames) }
             case nil:
@@ -72,7 +74,7 @@ struct FrameCheck: FrameScan.Consumer {
                 } else if try !checkContent(job, frames) {
                     return  // a page is wrong in a frame that is right: every backup that has it is to say so
                 }
-                checked.note(frame, .good)
+                checked.note(frame, .good(blocks))
             }
         } catch let failure as Failure where failure.code == .damaged || failure.code == .inputOutput {
             checked.note(frame, .bad(failure.message))

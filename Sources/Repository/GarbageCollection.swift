@@ -36,6 +36,7 @@ package struct GarbageCollection {
         self.deleted = deleting
         self.dryRun = dryRun
         let gone = Set(deleting.map(\.id))
+        _ = try catalogue.directoryNames()  // throws where every pack would look unused, because the backups are not there
         records = try catalogue.records(without: gone)
     }
 
@@ -139,10 +140,7 @@ package struct GarbageCollection {
         do {
             try reader.entries { entry in
                 guard case .file(_, _, let extents) = entry.kind else { return }
-                for extent in extents where marks[extent.pack] != nil {
-                    let bits = extent.blocks == 64 ? UInt64.max : (UInt64(1) << UInt64(extent.blocks) - 1)
-                    marks[extent.pack]![extent.frame] |= bits << UInt64(extent.block)
-                }
+                for extent in extents where marks[extent.pack] != nil { marks[extent.pack]![extent.frame] |= extent.bits }
             }
         } catch let failure as Failure where failure.code == .damaged {
             return
@@ -151,11 +149,27 @@ package struct GarbageCollection {
     }
 
     private static func isMostlyDead(_ reader: PackReader, _ alive: LiveBlocks) throws -> Bool {
+        guard try isMostlyDead(reader, alive, blocks: { try reader.blockCount($0) }) else { return false }
+        // Dead blocks that are zeros already give nothing back. Only the sums tell, so they are read only now.
+        return try withUnsafeTemporaryAllocation(byteCount: Frame.sumsCount(contentCount: Frame.capacity), alignment: 8) { sums in
+            try isMostlyDead(reader, alive) { frame in
+                let blocks = try reader.readSums(frame, into: sums)
+                let zeros = (0..<blocks).count {
+                    alive[frame] & (1 << UInt64($0)) == 0
+                        && BlockSum(stored: UnsafeRawBufferPointer(sums), at: $0 * BlockSum.storedSize) == .zeros
+                }
+                return blocks - zeros
+            }
+        }
+    }
+
+    /// `blocks` says how many of a frame's blocks take space. It is asked only of frames that have live ones.
+    private static func isMostlyDead(_ reader: PackReader, _ alive: LiveBlocks, blocks: (Int) throws -> Int) throws -> Bool {
         var (live, total) = (0.0, 0.0)
         for frame in reader.frames {
             let bytes = Double(try reader.frameCount(frame))
             total += bytes
-            live += bytes * Double(alive[frame].nonzeroBitCount) / Double(max(1, try reader.blockCount(frame)))
+            if alive[frame] != 0 { live += bytes * Double(alive[frame].nonzeroBitCount) / Double(max(1, try blocks(frame))) }
         }
         return live < total * mostAlive
     }
@@ -235,12 +249,16 @@ extension Catalogue {
         try GarbageCollection(self, level: .standard).removeLeftovers().freed
     }
 
-    /// The directories of all backups, whole or not.
+    /// The directories of all backups, whole or not. A backup's is made before its packs, and goes after them: packs without
+    /// any show that something else is wrong.
     func directoryNames() throws -> [String] {
-        guard let names = try Directory.names(in: repository.backups) else {
+        let names = try Directory.names(in: repository.backups)
+        let packs = try Directory.names(in: repository.packs) ?? []
+        guard let names, !names.isEmpty || !packs.contains(where: { $0.hasSuffix(Self.packSuffix) }) else {
             throw Failure(
                 .repositoryUnreachable,
-                "could not collect garbage: \(repository.backups) is missing, so nothing says what is in use",
+                "could not collect garbage: \(repository.backups) is \(names == nil ? "missing" : "empty"), "
+                    + "so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
         return names

@@ -6,13 +6,6 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// A WAL about which nobody asks.
-private struct NoWAL: WALLandmarks {
-    func search(_ query: LandmarkQuery, in stretch: WALStretch) -> LandmarkSearch { LandmarkSearch() }
-    func ending(after time: Timestamp, orAt: Bool, in stretch: WALStretch) -> EndingSearch { .none(lastRecord: nil) }
-    func lastRecord(in stretch: WALStretch) -> LSN? { nil }
-}
-
 @Suite("The recovery settings")
 struct RecoverySettingsTests {
     @Test(

@@ -6,69 +6,19 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// A WAL about which nobody asks.
-private struct NoWAL: WALLandmarks {
-    func search(_ query: LandmarkQuery, in stretch: WALStretch) -> LandmarkSearch { LandmarkSearch() }
-    func ending(after time: Timestamp, orAt: Bool, in stretch: WALStretch) -> EndingSearch { .none(lastRecord: nil) }
-    func lastRecord(in stretch: WALStretch) -> LSN? { nil }
-}
-
 @Suite("A restore")
 struct RestoreJobTests {
     typealias Content = RepositoryExample.Content
-
-    static let control = Content("global/pg_control", [UInt8](repeating: 3, count: 8192))
-
-    static func restore(_ example: RepositoryExample, _ record: BackupRecord, threads: Int = 2) throws -> RestoreJob.Outcome {
-        let planner = RestorePlanner(
-            records: [record], ranges: [.init(timeline: .first, from: .zero, to: LSN("1/0")!, segments: 1, storedBytes: 1)],
-            histories: [.first: TimelineHistory(of: .first)], moment: nil, segmentSize: record.walSegmentSize, landmarks: NoWAL())
-        return try RestoreJob(
-            catalogue: example.catalogue, plan: try planner.plan(RecoveryTarget(), chosen: nil),
-            destination: try RestoreDestination(directory: data(example), mapping: [], record: record),
-            settings: .init(restoreCommand: "false", standby: nil, threads: threads), reporter: Reporter(note: { _ in })
-        ).run()
-    }
-
-    static func data(_ example: RepositoryExample) -> FilePath { example.directory.appending("data") }
-
-    /// A backup of these files below base/5 and global, with their directories, and of these configuration files.
-    static func backup(
-        _ example: RepositoryExample, _ contents: [Content],
-        configuration: [(BackupRecord.ConfigurationFile.Kind, String, String)] = []
-    ) throws -> BackupRecord {
-        var record = try example.backup()
-        record.id = "20261123T000000Z"
-        let writer = try example.writer(record.id)
-        for (path, mode) in [("base", 0o700), ("base/5", 0o750), ("global", 0o700)] as [(String, UInt32)] {
-            try writer.add(MapEntry(path: path, mode: mode, modified: 0, kind: .directory))
-        }
-        for content in contents { try example.write(content, to: writer) }
-        let summary = try writer.finish()
-        record.packs = summary.packs
-        record.map = summary.map
-        let manifest = example.catalogue.manifestPath(record.id)
-        try SmallFile.write("{}\n", to: manifest)
-        record.manifest = try BackupWriter.describe(manifest)
-        record.configuration = try configuration.enumerated().map { number, file in
-            let path = example.catalogue.configurationPath(record.id, "\(number)")
-            try Directory.create(path.removingLastComponent())
-            try SmallFile.write(file.2, to: path)
-            return .init(kind: file.0, path: file.1, name: "\(number)", content: try BackupWriter.describe(path))
-        }
-        try writer.commit(record)
-        return record
-    }
 
     @Test("writes every byte of every file in its place, whatever the threads", arguments: [1, 3], Seed.some(2))
     func content(threads: Int, seed: Seed) throws {
         var random = seed.generator
         try RepositoryExample.with { example in
             let sizes = [0, 1, 8191, 8192, 8193, Frame.capacity, Frame.capacity + 1, 2 << 20]
-            let contents = sizes.map { Content("base/5/\($0)", random.bytes($0)) } + [Self.control]
-            let outcome = try Self.restore(example, try Self.backup(example, contents), threads: threads)
+            let contents = sizes.map { Content("base/5/\($0)", random.bytes($0)) } + [RestoreExample.control]
+            let outcome = try RestoreExample.restore(example, try RestoreExample.backup(example, contents), threads: threads)
             #expect(outcome.files == contents.count && outcome.bytes == contents.reduce(0) { $0 + $1.bytes.count })
-            let data = Self.data(example)
+            let data = RestoreExample.data(example)
             for content in contents {
                 let path = data.pushing(FilePath(content.path))
                 #expect(try SmallFile.read(path) == content.bytes, "\(content.path)")
@@ -86,43 +36,44 @@ struct RestoreJobTests {
     func damaged(place: Double) throws {
         try RepositoryExample.with { example in
             var random = Seed(value: 1).generator
-            let record = try Self.backup(example, [Content("base/5/1", random.bytes(3 << 20)), Self.control])
+            let record = try RestoreExample.backup(example, [Content("base/5/1", random.bytes(3 << 20)), RestoreExample.control])
             let path = example.packPath("\(record.id)-0")
             let file = try File(path, .update)
             try [UInt8](repeating: 0x55, count: 16).withUnsafeBytes { try file.write($0, at: Int(Double(try file.size) * place)) }
-            let failure = try #require(throws: Failure.self) { try Self.restore(example, record) }
+            let failure = try #require(throws: Failure.self) { try RestoreExample.restore(example, record) }
             #expect(failure.code == .damaged && failure.message.contains(path.string))
-            #expect(try !Directory.exists(Self.data(example).pushing("global/pg_control")))
+            #expect(try !Directory.exists(RestoreExample.data(example).pushing("global/pg_control")))
         }
     }
 
     @Test("of a backup without a control file is refused")
     func noControlFile() throws {
         try RepositoryExample.with { example in
-            let record = try Self.backup(example, [Content("base/5/1", [1])])
-            #expect(try #require(throws: Failure.self) { try Self.restore(example, record) }.code == .damaged)
+            let record = try RestoreExample.backup(example, [Content("base/5/1", [1])])
+            #expect(try #require(throws: Failure.self) { try RestoreExample.restore(example, record) }.code == .damaged)
         }
     }
 
     @Test("that was cut short is begun anew in the same place")
     func again() throws {
         try RepositoryExample.with { example in
-            let incomplete = try Self.backup(example, [Content("base/5/1", [1])])
-            #expect(throws: Failure.self) { try Self.restore(example, incomplete) }
-            try overwrite(Self.data(example).pushing("base/5/leftover"), [1])
+            let incomplete = try RestoreExample.backup(example, [Content("base/5/1", [1])])
+            #expect(throws: Failure.self) { try RestoreExample.restore(example, incomplete) }
+            try overwrite(RestoreExample.data(example).pushing("base/5/leftover"), [1])
             _ = try example.catalogue.delete([incomplete.id], level: .standard)
-            _ = try Self.restore(example, try Self.backup(example, [Content("base/5/2", [2]), Self.control]))
-            #expect(try Directory.names(in: Self.data(example).pushing("base/5")) == ["2"])
+            _ = try RestoreExample.restore(
+                example, try RestoreExample.backup(example, [Content("base/5/2", [2]), RestoreExample.control]))
+            #expect(try Directory.names(in: RestoreExample.data(example).pushing("base/5")) == ["2"])
         }
     }
 
     @Test("that is complete is not done again over it")
     func twice() throws {
         try RepositoryExample.with { example in
-            let record = try Self.backup(example, [Self.control])
-            _ = try Self.restore(example, record)
-            #expect(throws: Failure.self) { try Self.restore(example, record) }
-            #expect(try Directory.exists(Self.data(example).pushing("global/pg_control")))
+            let record = try RestoreExample.backup(example, [RestoreExample.control])
+            _ = try RestoreExample.restore(example, record)
+            #expect(throws: Failure.self) { try RestoreExample.restore(example, record) }
+            #expect(try Directory.exists(RestoreExample.data(example).pushing("global/pg_control")))
         }
     }
 
@@ -134,16 +85,16 @@ struct RestoreJobTests {
             "include '/etc/other.conf'", "include_dir 'conf.d'", "",
         ]
         try RepositoryExample.with { example in
-            let record = try Self.backup(
-                example, [Self.control],
+            let record = try RestoreExample.backup(
+                example, [RestoreExample.control],
                 configuration: [
                     (.config, "/etc/old/postgresql.conf", lines.joined(separator: lineEnd)),
                     (.hba, "/etc/old/pg_hba.conf", "data_directory all trust\n"),
                     (.included, "/etc/old/extra.conf", "work_mem = 5\n"),
                     (.included, "/etc/other.conf", "hba_file = 'x'\n"),
                 ])
-            let outcome = try Self.restore(example, record)
-            let data = Self.data(example)
+            let outcome = try RestoreExample.restore(example, record)
+            let data = RestoreExample.data(example)
             #expect(outcome.configuration.files == ["postgresql.conf", "pg_hba.conf", "extra.conf", "included/3"])
             let text = try #require(try SmallFile.readText(data.appending("postgresql.conf")))
             // As the server reads it: lines end with a line feed, and a carriage return is white space.
@@ -161,12 +112,12 @@ struct RestoreJobTests {
     @Test("leaves the directory's own configuration file beside the one that its server read")
     func setAside() throws {
         try RepositoryExample.with { example in
-            let record = try Self.backup(
-                example, [Content("postgresql.conf", Array("port = 1\n".utf8)), Self.control],
+            let record = try RestoreExample.backup(
+                example, [Content("postgresql.conf", Array("port = 1\n".utf8)), RestoreExample.control],
                 configuration: [(.config, "/etc/old/postgresql.conf", "port = 2\n")])
-            _ = try Self.restore(example, record)
-            #expect(try SmallFile.readText(Self.data(example).appending("postgresql.conf")) == "port = 2\n")
-            #expect(try SmallFile.readText(Self.data(example).appending("postgresql.conf.unused")) == "port = 1\n")
+            _ = try RestoreExample.restore(example, record)
+            #expect(try SmallFile.readText(RestoreExample.data(example).appending("postgresql.conf")) == "port = 2\n")
+            #expect(try SmallFile.readText(RestoreExample.data(example).appending("postgresql.conf.unused")) == "port = 1\n")
         }
     }
 }

@@ -31,6 +31,23 @@ struct RelationFileTests {
         #expect(RelationFile.firstBlock(ofPath: "base/5/1259.3", blocksPerFile: 16) == 48)
     }
 
+    @Test(
+        "is sent as its changes under this name, and under no other",
+        arguments: [
+            ("base/5/INCREMENTAL.1259", "base/5/1259"), ("base/5/INCREMENTAL.1259.1", "base/5/1259.1"),
+            ("base/5/INCREMENTAL.1259_vm", "base/5/1259_vm"), ("base/5/INCREMENTAL.1259_fsm.2", "base/5/1259_fsm.2"),
+            ("global/INCREMENTAL.1262", "global/1262"),
+            ("pg_tblspc/16384/PG_18_202506291/5/INCREMENTAL.16385_init", "pg_tblspc/16384/PG_18_202506291/5/16385_init"),
+            ("base/5/1259", nil), ("base/5/INCREMENTAL.PG_VERSION", nil), ("base/5/INCREMENTAL.", nil), ("INCREMENTAL.1259", nil),
+            ("base/5/INCREMENTAL.pg_filenode.map", nil), ("base/5/INCREMENTAL.t3_16384", nil), ("pg_xact/INCREMENTAL.0000", nil),
+            ("base/INCREMENTAL.5/1259", nil), ("base/5/incremental.1259", nil), ("base/5/INCREMENTAL1259", nil),
+            ("base/5/INCREMENTAL.INCREMENTAL.1259", nil), ("base/5/xINCREMENTAL.1259", nil), ("", nil), ("/", nil),
+        ])
+    func increments(path: String, file: String?) {
+        #expect(RelationFile.isIncrement(ofPath: path) == (file != nil))
+        if let file { #expect(RelationFile.path(ofIncrement: path) == file) }
+    }
+
     /// Two pages of an index that initdb 15 wrote with checksums; what is not listed is zero.
     static let realPages: [[UInt8]] = [
         page([

@@ -33,6 +33,54 @@ struct ChecksumTests {
         #expect(sum.value == Self.bitByBit(bytes))
     }
 
+    @Test("of one thing behind another follows from the checksums of both", arguments: Seed.some(20))
+    func joined(seed: Seed) {
+        var random = seed.generator
+        let parts = (0..<4).map { _ in random.bytes([0, 1, 8192, random.below(20_000)].randomElement(using: &random)!) }
+        var whole: [UInt8] = []
+        var sum: UInt32 = 0
+        for part in parts {
+            sum = CRC32C.joined(sum, CRC32C(part).value, count: part.count)
+            whole += part
+            #expect(sum == CRC32C(whole).value, "\(parts.map(\.count))")
+        }
+    }
+
+    /// Each bit of the length is a factor of its own.
+    @Test("is carried over any number of bytes", arguments: 0...23)
+    func shifted(bit: Int) {
+        let first = Array("123456789".utf8)
+        for count in [1 << bit, (1 << bit) - 1] {
+            let behind = [UInt8](repeating: 0xA5, count: count)
+            let sum = CRC32C.joined(CRC32C(first).value, CRC32C(behind).value, count: count)
+            #expect(sum == CRC32C(first + behind).value, "\(count) bytes")
+        }
+    }
+
+    @Test("is the XOR of its parts', in any order", arguments: Seed.some(5))
+    func parts(seed: Seed) {
+        var random = seed.generator
+        let bytes = random.bytes(50_000)
+        var cuts = (0..<10).map { _ in random.below(bytes.count) } + [0, bytes.count]
+        cuts.sort()
+        let pieces = zip(cuts, cuts.dropFirst()).map { $0..<$1 }.shuffled(using: &random)
+        let sum = pieces.reduce(UInt32(0)) {
+            $0 ^ CRC32C.shifted(CRC32C(Array(bytes[$1])).value, by: bytes.count - $1.upperBound)
+        }
+        #expect(sum == CRC32C(bytes).value)
+    }
+
+    @Test("is carried over more bytes than anybody writes")
+    func far() {
+        let value = CRC32C(Array("123456789".utf8)).value
+        #expect(CRC32C.shifted(value, by: 0) == value)
+        #expect(CRC32C.shifted(0, by: 5) == 0)
+        for bit in 24..<62 {
+            let half = CRC32C.shifted(value, by: 1 << (bit - 1))
+            #expect(CRC32C.shifted(half, by: 1 << (bit - 1)) == CRC32C.shifted(value, by: 1 << bit), "2^\(bit) bytes")
+        }
+    }
+
     /// The definition, one bit after the other.
     static func bitByBit(_ bytes: [UInt8]) -> UInt32 {
         var sum = ~UInt32(0)
