@@ -18,13 +18,14 @@ struct InterruptTests {
             let node = try site.primary()
             let pgark = try site.pgark(node)
             try node.fill("large", megabytes: 100)
-            let seconds = try timed { try pgark("backup", "--name", "first") }
+            try pgark("backup", "--name", "first")
+            let seconds = try timed { try pgark("backup") }
             var before = try pgark.contents()
             var moments = KillMoments(seed, over: seconds, count: Self.times)
             while let moment = moments.next() {
                 let process = try pgark.start("backup", log: "interrupted.log")
-                // Before its handlers are there a signal ends it as any program.
-                pause(0.05 + moment)
+                try process.waitForHandlers(printing: "backing up")
+                pause(moment)
                 process.send(signal)
                 let status = try process.wait(seconds: 20)
                 moments.note(killed: status == .exited(130))
@@ -53,7 +54,8 @@ struct InterruptTests {
             var moments = KillMoments(seed, over: seconds, count: Self.times)
             while let moment = moments.next() {
                 let process = try site.start(pgark.command(arguments), log: "interrupted.log")
-                pause(0.05 + moment)
+                try process.waitForHandlers(printing: "restore to")
+                pause(moment)
                 process.send(SIGINT)
                 let status = try process.wait(seconds: 20)
                 moments.note(killed: status == .exited(130))
@@ -130,4 +132,9 @@ struct LockTests {
             #expect(try first.stop() == .exited(0))
         }
     }
+}
+
+extension BackgroundProcess {
+    /// Before its handlers are there a signal ends it as any program. They are when it says what it is about to do.
+    fileprivate func waitForHandlers(printing text: String) throws { try waitUntil(prints: text) }
 }

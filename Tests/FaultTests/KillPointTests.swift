@@ -11,10 +11,10 @@ import Testing
 /// turns into its death.
 @Suite("Killed at the moment of a system call")
 struct KillPointTests {
-    struct Point: CustomTestStringConvertible {
+    private struct Point {
         let call: String
         let number: Int
-        var testDescription: String { "\(call) \(number)" }
+        var description: String { "\(call) \(number)" }
 
         var wrapper: [String] {
             // strace counts the calls of each thread by itself.
@@ -29,10 +29,9 @@ struct KillPointTests {
         counts.flatMap { call, count in (1...count).map { Point(call: call, number: $0) } }
     }
 
-    @Test(
-        "a first backup can be taken again and leaves no garbage",
-        arguments: [points(["rename": 6, "fdatasync": 4, "fsync": 7, "mkdir": 4, "pwrite64": 2])])
-    func backup(points: [Point]) throws {
+    @Test("a first backup can be taken again and leaves no garbage")
+    func backup() throws {
+        let points = Self.points(["rename": 6, "fdatasync": 4, "fsync": 7, "mkdir": 4, "pwrite64": 2])
         try TestSite.with(18) { site in
             let node = try site.primary()
             // Holds what is between two backups, each of which streams its own WAL.
@@ -41,22 +40,23 @@ struct KillPointTests {
             for (number, point) in points.enumerated() {
                 let pgark = try site.pgark(node, repository: "repository\(number)")
                 let status = try pgark.command(["backup"], under: point.wrapper).outcome().status
-                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.testDescription)")
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.description)")
                 killed += status == .exited(0) ? 0 : 1
                 let again = try pgark.run("backup", "--json")
-                #expect(again.status == .exited(0), "\(point.testDescription): \(again.text)")
-                try pgark.expectWhole(point.testDescription)
-                try pgark.expectNoGarbage(point.testDescription)
+                #expect(again.status == .exited(0), "\(point.description): \(again.text)")
+                try pgark.expectWhole(point.description)
+                try pgark.expectNoGarbage(point.description)
                 try Directory.removeTree(pgark.repository.removingLastComponent())
             }
             #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")
         }
     }
 
-    @Test(
-        "a restore can be begun anew in the same directory",
-        arguments: [points(["rename": 3, "fsync": 3, "ftruncate": 2, "mkdir": 3, "pwrite64": 3, "syncfs": 1, "unlink": 1])])
-    func restore(points: [Point]) throws {
+    @Test("a restore can be begun anew in the same directory")
+    func restore() throws {
+        let points = Self.points([
+            "rename": 3, "fsync": 3, "ftruncate": 2, "mkdir": 3, "pwrite64": 3, "syncfs": 1, "unlink": 1,
+        ])
         try TestSite.with(18) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
@@ -66,17 +66,17 @@ struct KillPointTests {
             var killed = 0
             for point in points {
                 let status = try pgark.command(arguments, under: point.wrapper).outcome().status
-                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.testDescription)")
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.description)")
                 killed += status == .exited(0) ? 0 : 1
                 // The control file comes last, after everything else is durable: only a call that removes (the marker, in the
                 // end) may find it there.
                 let isComplete = try Directory.exists(place.pushing(FilePath("global/pg_control")))
-                if status != .exited(0), point.call != "unlink" { #expect(!isComplete, "\(point.testDescription)") }
+                if status != .exited(0), point.call != "unlink" { #expect(!isComplete, "\(point.description)") }
                 if !isComplete {
                     let again = try pgark.run(arguments)
-                    #expect(again.status == .exited(0), "\(point.testDescription): \(again.text)")
+                    #expect(again.status == .exited(0), "\(point.description): \(again.text)")
                 }
-                #expect(try Directory.exists(place.pushing(FilePath("global/pg_control"))), "\(point.testDescription)")
+                #expect(try Directory.exists(place.pushing(FilePath("global/pg_control"))), "\(point.description)")
                 try Directory.removeTree(place)
             }
             #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")

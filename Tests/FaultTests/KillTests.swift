@@ -14,10 +14,11 @@ struct KillTests {
     /// Large enough that each phase of a command takes long enough to be hit.
     static let megabytes = 120
 
+    /// With a receiver the server sends what changed, else everything and it is compared.
     @Test("a backup leaves a whole repository, and the next one leaves no garbage", arguments: Seed.some(1), [true, false])
     func backup(seed: Seed, withReceiver: Bool) throws {
         try TestSite.with(18) { site in
-            let node = try site.primary(initdb: ["--wal-segsize=1"])
+            let node = try site.primary(settings: ["summarize_wal": "\(withReceiver)"], initdb: ["--wal-segsize=1"])
             let pgark = try site.pgark(node)
             try node.fill("large", megabytes: Self.megabytes)
             try Writer.prepare(node)
@@ -28,6 +29,7 @@ struct KillTests {
                 try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
             }
             let writer = Writer(node)
+            try pgark("backup")
             let seconds = try timed { try pgark("backup") }
             var moments = KillMoments(seed, over: seconds, count: Self.kills)
             while let moment = moments.next() {

@@ -27,9 +27,11 @@ extension Pgark {
     func expectNoGarbage(_ context: String = "", sourceLocation: SourceLocation = #_sourceLocation) throws {
         var used: Set<String> = []
         for id in try Directory.names(in: repository.appending("backups")) ?? [] {
-            let record = try SmallFile.readText(repository.pushing(FilePath("backups/\(id)/backup.json")))
-            let document = try JSON(parsing: #require(record, "backups/\(id) has no record", sourceLocation: sourceLocation))
-            used.formUnion(document.packs.array.compactMap { $0.string.map { $0 + ".pack" } })
+            let backup = repository.pushing(FilePath("backups/\(id)"))
+            #expect(
+                try Directory.exists(backup.appending("backup.json")), "\(context): \(id) has no record",
+                sourceLocation: sourceLocation)
+            used.formUnion(try packs(of: id).map { $0 + ".pack" })
         }
         #expect(
             try Set(Directory.names(in: repository.appending("packs")) ?? []) == used, "\(context)",
@@ -38,6 +40,12 @@ extension Pgark {
         #expect(temporary.isEmpty, "\(context)", sourceLocation: sourceLocation)
         let verified = try run("verify", "--deep", "--all", "--json")
         #expect(verified.status == .exited(0), "\(context) \(verified.text)", sourceLocation: sourceLocation)
+    }
+
+    /// The names of the packs that a backup refers to, its own and others'.
+    func packs(of id: String) throws -> [String] {
+        let list = try #require(try SmallFile.readText(repository.pushing(FilePath("backups/\(id)/packs"))))
+        return list.split(separator: "\n").map(String.init)
     }
 
     private func temporaryFiles() throws -> [String] {

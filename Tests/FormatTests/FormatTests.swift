@@ -51,6 +51,55 @@ struct FormatTests {
         }
     }
 
+    /// On 15 pgark compares with the earlier backup, on 18 the server sends its changes.
+    @Test("restores full and incremental backups, also from packs that were written anew", arguments: majors)
+    func restoresIncrements(major: Int) throws {
+        try TestSite.with(major) { site in
+            let node = try site.primary(settings: major == 18 ? ["summarize_wal": "on"] : [:])
+            let pgark = try site.pgark(node)
+            let receiver = try pgark.receive()
+            try node.sql("CREATE TABLE public.large AS SELECT n, random() AS r FROM generate_series(1, 250000) n")
+            let full = try State(pgark("backup"), node)
+            // Changed blocks, new ones, ones that became zeros on the server, files that came and went.
+            try node.sql("UPDATE public.large SET r = 0 WHERE n % 1000 = 0")
+            try node.sql("INSERT INTO public.large SELECT n, random() FROM generate_series(1, 1000) n")
+            try node.sql("CREATE TABLE public.small AS SELECT generate_series(1, 3) AS n")
+            let increment = try State(pgark("backup"), node)
+            try node.sql("CREATE TABLE public.other AS SELECT n FROM public.large; DROP TABLE public.large, public.small")
+            let last = try State(pgark("backup"), node)
+            #expect([full, increment, last].map(\.method) == ["full", "incremental", "incremental"])
+
+            let reader = try Reader(site)
+            for state in [full, increment] { try restore(state, by: reader, site) }
+            #expect(try #require(pgark("delete", full.backup, increment.backup, "--yes").rewritten_packs.int) > 0)
+            try restore(last, by: reader, site)
+            try receiver.stop()
+        }
+    }
+
+    /// What the server has as a backup of it ends.
+    private struct State {
+        let backup: String
+        let method: String?
+        let dump: String
+
+        init(_ backup: JSON, _ node: TestServer) throws {
+            self.backup = try #require(backup.id.string)
+            method = backup.method.string
+            dump = try node.dumpDigest()
+        }
+    }
+
+    private func restore(_ state: State, by reader: Reader, _ site: TestSite) throws {
+        try reader.succeed("verify", state.backup)
+        let place = site.directory.appending("restored")
+        try reader.succeed("restore", state.backup, place.string, "--consistent")
+        let restored = try site.restored(in: place)
+        try restored.recover()
+        #expect(try restored.dumpDigest() == state.dump)
+        restored.discard()
+    }
+
     @Test("names what one changed byte damaged: a frame by its number, the index, the map")
     func namesDamage() throws {
         try withBackup { site, backup, pack in
@@ -58,10 +107,11 @@ struct FormatTests {
             let size = try #require(try Directory.status(pack)?.size)
             let map = pack.removingLastComponent().removingLastComponent().pushing(FilePath("backups/\(backup)/map.zst"))
             let name = "pack \(pack.stem ?? "")"
-            // The first frame's header is at 16, its payload at 48; the index ends 24 bytes before the end.
+            // The first frame's header is at 16, its payload at 48, its sums behind; the index ends 24 bytes before the end.
             for (file, offset, message) in [
                 (pack, 16 + 9, "\(name): frame 0: its header is damaged"),
                 (pack, 100, "\(name): frame 0: its payload is damaged"),
+                (pack, try firstSums(pack), "\(name): frame 0: its sums are damaged"),
                 (pack, size - 30, "\(name): its index is damaged"),
                 (map, 50, "map.zst: its CRC is"),
             ] {
@@ -83,11 +133,12 @@ struct FormatTests {
         }
     }
 
-    @Test("restores without the index where that is damaged")
+    @Test("restores without the index and without sums where those are damaged")
     func doesWithoutIndex() throws {
         try withBackup { site, backup, pack in
             let size = try #require(try Directory.status(pack)?.size)
             try invert(pack, at: size - 30)
+            try invert(pack, at: firstSums(pack))
             let reader = try Reader(site)
             let restored = site.directory.appending("restored")
             try reader.succeed("restore", backup, restored.string)
@@ -109,6 +160,12 @@ struct FormatTests {
             let name = try #require(try Directory.names(in: packs)?.first)
             try body(site, backup, packs.appending(name))
         }
+    }
+
+    /// Where the sums of a pack's first frame are: behind its payload, whose length is at 8 in its header.
+    private func firstSums(_ pack: FilePath) throws -> Int {
+        let length = try File(pack, .read).bytes(at: 16 + 8, count: 4)
+        return 48 + length.reversed().reduce(0) { $0 << 8 | Int($1) }
     }
 
     private func invert(_ file: FilePath, at offset: Int) throws {

@@ -3,13 +3,14 @@
 
     reader.py list    REPO CLUSTER
     reader.py verify  REPO CLUSTER BACKUP
-    reader.py restore REPO CLUSTER BACKUP DIR [--tablespace OID=DIR]... [--restore-command CMD]
+    reader.py restore REPO CLUSTER BACKUP DIR [--tablespace OID=DIR]... [--restore-command CMD] [--consistent]
 
 It was written from docs/repository-format.md alone and shares no code with pgark: what it restores, anybody can restore.
 It needs Python 3.9 and the program zstd. Where something is damaged it prints a line for each thing and exits with 1.
 """
 import argparse
 import functools
+import hashlib
 import json
 import os
 import re
@@ -29,6 +30,8 @@ def require(condition, message):
     if not condition:
         raise Damage(message)
 
+
+BLOCK = 8192  # bytes
 
 # CRC-32C. Eight bytes are taken as four 16-bit words, each with a table of its own.
 
@@ -60,6 +63,22 @@ def crc32c(data):
     for byte in data[whole:]:
         crc = after_byte(crc, byte)
     return crc ^ 0xFFFFFFFF
+
+
+def block_crcs(content):
+    """The CRCs of all blocks of a frame, byte by byte but for all of them at once: `state` is a number that has the lowest
+    byte of every block's CRC in its lowest bytes, the next ones above, and so on."""
+    count = len(content) // BLOCK
+    state, lowest = (1 << 32 * count) - 1, (1 << 8 * count) - 1
+    for position in range(BLOCK):
+        column = int.from_bytes(content[position::BLOCK], "little")
+        index = (state & lowest ^ column).to_bytes(count, "little")
+        state = state >> 8 * count ^ int.from_bytes(b"".join(index.translate(table) for table in BYTES_OF_BYTE), "little")
+    crcs = state.to_bytes(4 * count, "little")
+    return [int.from_bytes(crcs[block::count], "little") ^ 0xFFFFFFFF for block in range(count)]
+
+
+BYTES_OF_BYTE = [bytes(crc >> shift & 0xFF for crc in BYTE) for shift in (0, 8, 16, 24)]
 
 
 def multiply(a, b):
@@ -127,7 +146,7 @@ def parse_lsn(text):
 
 # The map: the data directory as the server sent it.
 
-Extent = namedtuple("Extent", "length pack frame offset")
+Extent = namedtuple("Extent", "blocks pack frame block")
 Entry = namedtuple("Entry", "kind path mode modified target size checksum extents", defaults=(None, 0, 0, ()))
 
 
@@ -175,7 +194,8 @@ class MapReader:
             return Entry(kind, path, mode, modified, self.text() if kind == "L" else None)
         size, checksum, count = self.varint(), self.checksum(), self.varint()
         extents = [Extent(*(self.varint() for _ in Extent._fields)) for _ in range(count)]
-        require(sum(e.length for e in extents) == size, f"map: {path}: its extents do not add up to {size} bytes")
+        blocks = sum(extent.blocks for extent in extents)
+        require(blocks == (size + BLOCK - 1) // BLOCK, f"map: {path}: its extents have {blocks} blocks, its size is {size}")
         return Entry(kind, path, mode, modified, None, size, checksum, extents)
 
 
@@ -187,7 +207,8 @@ Frame = namedtuple("Frame", "number offset payload_length content_length")  # as
 class Pack:
     INDEX_ENTRY = struct.Struct("<IQII")
     TRAILER = struct.Struct("<8sQII")
-    HEADER = struct.Struct("<4sIIIIB7sI")
+    HEADER = struct.Struct("<4sIIIIB3xII")
+    SUM = struct.Struct("<I8s")  # CRC and XXH3 of a block
     BATCH = 32 * 1024 * 1024  # bytes of content that one run of zstd makes
 
     def __init__(self, path):
@@ -225,30 +246,45 @@ class Pack:
         frames, offset = [], 16
         while offset + self.HEADER.size <= self.size and self.read(offset, 4) == b"PGFR":
             frames.append(self.header(offset, f"{self.name}: frame at byte {offset}")[0])
-            offset += self.HEADER.size + frames[-1].payload_length
+            offset = self.sums_offset(frames[-1]) + frames[-1].content_length // BLOCK * self.SUM.size
+        require(len({frame.number for frame in frames}) == len(frames), f"{self.name}: two frames have the same number")
         return frames, offset
 
     def header(self, offset, what):
-        """What a header says: the frame, the CRC of its payload, its codec."""
+        """What a header says: the frame, the CRC of its payload, its codec, the CRC of its sums."""
         header = self.read(offset, self.HEADER.size)
-        magic, number, payload, content, crc, codec, reserved, own_crc = self.HEADER.unpack(header)
+        magic, number, payload, content, crc, codec, sums_crc, own_crc = self.HEADER.unpack(header)
         require(magic == b"PGFR" and crc32c(header[:28]) == own_crc, f"{what}: its header is damaged")
-        require(content <= 524288 and codec <= 1 and not any(reserved), f"{what}: its header makes no sense")
-        return Frame(number, offset, payload, content), crc, codec
+        makes_sense = content % BLOCK == 0 and content <= 524288 and codec <= 1 and number < 2048
+        require(makes_sense, f"{what}: its header makes no sense")
+        return Frame(number, offset, payload, content), crc, codec, sums_crc
 
     def payload(self, frame):
         what = f"{self.name}: frame {frame.number}"
-        found, crc, codec = self.header(frame.offset, what)
+        found, crc, codec, _ = self.header(frame.offset, what)
         require(found == frame, f"{what}: its header and the index differ")
         payload = self.read(frame.offset + self.HEADER.size, frame.payload_length)
         require(crc32c(payload) == crc, f"{what}: its payload is damaged")
         require(codec == 1 or len(payload) == frame.content_length, f"{what}: its payload has a wrong length")
         return codec, payload
 
-    def contents(self, problems):
-        """Pairs of frame and content. Damaged frames are left out; `problems` says which."""
+    def sums_offset(self, frame):
+        return frame.offset + self.HEADER.size + frame.payload_length
+
+    def sums(self, frame):
+        """The CRC and the XXH3 of each block. A restore does without them."""
+        sums_crc = self.header(frame.offset, f"{self.name}: frame {frame.number}")[3]
+        sums = self.read(self.sums_offset(frame), frame.content_length // BLOCK * self.SUM.size)
+        require(crc32c(sums) == sums_crc, f"{self.name}: frame {frame.number}: its sums are damaged")
+        return list(self.SUM.iter_unpack(sums))
+
+    def contents(self, wanted, problems):
+        """Pairs of frame and content, for the frames of which `wanted` has the number: the others are there for other
+        backups. Damaged frames are left out; `problems` says which."""
         batch, size = [], 0
         for frame in self.frames():
+            if frame.number not in wanted:
+                continue
             try:
                 codec, payload = self.payload(frame)
             except Damage as damage:
@@ -300,35 +336,80 @@ class Backup:
 
     def packs(self):
         """One after the other, each open while the caller looks at it."""
-        for name in self.document["packs"]:
+        names = read_described(self.folder / "packs", self.document["packs"]).decode().split("\n")
+        require(names.pop() == "", f"{self.folder}/packs: does not end with a line feed")
+        for name in names:
             pack = Pack(self.cluster / "packs" / f"{name}.pack")
             with pack.file:
                 yield pack
 
-    def read_files(self, files, problems, write=lambda file, position, data: None):
-        """Reads each frame of the packs once, whichever files it is part of, gives `write` the parts of the files as
-        they come, and checks the files. Frames that only other backups need are checked as well."""
-        wanted = defaultdict(list)  # for each frame: the file, which of its extents, and where that is in the file
-        crcs = [[None] * len(file.extents) for file in files]
+    def read_files(self, files, problems, write=lambda file, position, data: None, check=lambda pack, frame, crcs: None):
+        """Reads each frame that is needed once, whichever files it is part of, gives `write` the parts of the files as
+        they come, and `check` the CRCs of each frame's blocks, and compares the files with their checksums."""
+        wanted = defaultdict(lambda: defaultdict(list))  # by pack and frame: extents with their files and places there
+        parts = [[None] * sum(extent.blocks for extent in file.extents) for file in files]  # CRCs of the blocks
         for index, file in enumerate(files):
-            position = 0
-            for number, extent in enumerate(file.extents):
-                wanted[extent.pack, extent.frame].append((index, number, position))
-                position += extent.length
+            first = 0
+            for extent in file.extents:
+                wanted[extent.pack][extent.frame].append((index, first, extent))
+                first += extent.blocks
         for pack_number, pack in enumerate(self.packs()):
-            for frame, content in pack.contents(problems):
-                for index, number, position in wanted[pack_number, frame.number]:
-                    extent = files[index].extents[number]
-                    data = memoryview(content)[extent.offset:extent.offset + extent.length]
-                    if len(data) == extent.length:
-                        crcs[index][number] = crc32c(data)
-                        write(files[index], position, data)
-        for file, known in zip(files, crcs):
-            missing = [f"{e.frame} of pack {e.pack}" for e, crc in zip(file.extents, known) if crc is None]
-            if missing:
+            for frame, content in pack.contents(wanted[pack_number], problems):
+                view = memoryview(content)
+                crcs = block_crcs(content)
+                check(pack, frame, crcs)
+                for index, first, extent in wanted[pack_number][frame.number]:
+                    end = extent.block + extent.blocks
+                    if end > len(crcs):
+                        continue
+                    left = files[index].size - first * BLOCK
+                    data = view[extent.block * BLOCK:end * BLOCK]
+                    if left < len(data):
+                        crcs_here = crcs[extent.block:end - 1] + [crc32c(data[(extent.blocks - 1) * BLOCK:left])]
+                        if any(data[left:]):
+                            problems.append(f"file {files[index].path}: its last block does not end with zeros")
+                    else:
+                        crcs_here = crcs[extent.block:end]
+                    parts[index][first:first + extent.blocks] = crcs_here
+                    write(files[index], first * BLOCK, data[:left])
+        for file, known in zip(files, parts):
+            if None in known:
+                missing = self.frames_of(file, known)
                 problems.append(f"file {file.path}: cannot be had without frame {', '.join(missing)}")
-            elif joined_crc(zip(known, (extent.length for extent in file.extents))) != file.checksum:
+                continue
+            lengths = [BLOCK] * (len(known) - 1) + [(file.size - 1) % BLOCK + 1] * (len(known) > 0)
+            if joined_crc(zip(known, lengths)) != file.checksum:
                 problems.append(f"file {file.path}: its CRC is wrong")
+
+    @staticmethod
+    def frames_of(file, crcs):
+        """Names of the frames of which blocks are missing."""
+        names, first = [], 0
+        for extent in file.extents:
+            name = f"{extent.frame} of pack {extent.pack}"
+            if None in crcs[first:first + extent.blocks] and name not in names:
+                names.append(name)
+            first += extent.blocks
+        return names
+
+    def check_manifest(self):
+        """What the server says that it sent is what the map has; for changes only the name can be compared."""
+        path = self.folder / "manifest.zst"
+        text = decompress(read_described(path, self.document["manifest"]), path)
+        last = text.index(b'"Manifest-Checksum"')
+        manifest = json.loads(text)
+        require(hashlib.sha256(text[:last]).hexdigest() == manifest["Manifest-Checksum"], f"{path}: its SHA-256 is wrong")
+        files = {entry.path: entry for entry in self.map() if entry.kind == "F"}
+        for listed in manifest["Files"]:
+            folder, name = os.path.split(listed["Path"])
+            changes = name.startswith("INCREMENTAL.")
+            file = files.pop(os.path.join(folder, name.removeprefix("INCREMENTAL.")), None)
+            require(file, f"{path}: the map does not have {listed['Path']}")
+            if changes or file.path == "backup_label":
+                continue
+            checksum = file.checksum.to_bytes(4, "little").hex()
+            require((listed["Size"], listed["Checksum"]) == (file.size, checksum), f"{path}: {file.path} is another in the map")
+        require(not files, f"{path}: does not have {', '.join(files)}")
 
     def check_walks(self):
         """Without the index the frames must be the same as with it."""
@@ -355,8 +436,8 @@ class Backup:
 
 # Restoring.
 
-def restore(backup, directory, tablespaces, command, problems):
-    """Writes a data directory that a server recovers to the end of WAL when it is started there."""
+def restore(backup, directory, tablespaces, recovery, problems):
+    """Writes a data directory that a server recovers when it is started there."""
     entries = backup.map()
     files = [entry for entry in entries if entry.kind == "F"]
     places = {entry.path: tablespaces.pop(Path(entry.path).name, entry.target) for entry in entries if entry.kind == "L"}
@@ -391,7 +472,7 @@ def restore(backup, directory, tablespaces, command, problems):
     if problems:
         raise Damage(f"{directory} is incomplete")
     restore_configuration(backup, directory)
-    prepare_recovery(directory, command or restore_command(backup))
+    prepare_recovery(directory, recovery)
 
 
 def restore_configuration(backup, directory):
@@ -431,13 +512,16 @@ def restore_command(backup):
         'done; if [ -f "$incoming" ] || [ -f "$incoming.partial" ]; then exit 255; fi; exit 1')
 
 
-def prepare_recovery(directory, command):
-    """Overrides what an earlier recovery may have left in postgresql.auto.conf, and takes a standby's signal out."""
-    command = command.replace("\\", "\\\\").replace("'", "''")
+def prepare_recovery(directory, recovery):
+    """Overrides what an earlier recovery may have left in postgresql.auto.conf, and takes a standby's signal out.
+    `recovery` is a command, and whether to stop as soon as the backup is consistent, not at the end of WAL."""
+    command, is_immediate = recovery[0].replace("\\", "\\\\").replace("'", "''"), recovery[1]
     with open(directory / "postgresql.auto.conf", "a") as file:
         file.write(f"\nrestore_command = '{command}'\nrecovery_target_timeline = 'latest'\n")
         for target in ("", "_name", "_time", "_xid", "_lsn"):
             file.write(f"recovery_target{target} = ''\n")
+        if is_immediate:  # last, for PostgreSQL takes any other target behind it, even an empty one, for a second one
+            file.write("recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n")
     (directory / "standby.signal").unlink(missing_ok=True)
     (directory / "recovery.signal").touch(mode=0o600)
 
@@ -454,10 +538,17 @@ def list_backups(cluster, options, problems):
 
 def verify_backup(cluster, options, problems):
     backup = Backup(cluster, options.backup)
-    read_described(backup.folder / "manifest", backup.document["manifest"])
     backup.configuration()
-    backup.read_files([entry for entry in backup.map() if entry.kind == "F"], problems)
-    for check in (backup.check_walks, backup.check_wal):
+
+    def check_sums(pack, frame, crcs):
+        try:
+            sums = [crc for crc, _ in pack.sums(frame)]
+            require(sums == crcs, f"{pack.name}: frame {frame.number}: its sums are not those of its blocks")
+        except Damage as damage:
+            problems.append(damage)
+
+    backup.read_files([entry for entry in backup.map() if entry.kind == "F"], problems, check=check_sums)
+    for check in (backup.check_manifest, backup.check_walks, backup.check_wal):
         try:
             check()
         except (Damage, OSError) as problem:
@@ -466,7 +557,9 @@ def verify_backup(cluster, options, problems):
 
 def restore_backup(cluster, options, problems):
     tablespaces = dict(mapping.split("=", 1) for mapping in options.tablespace)
-    restore(Backup(cluster, options.backup), options.directory, tablespaces, options.restore_command, problems)
+    backup = Backup(cluster, options.backup)
+    recovery = (options.restore_command or restore_command(backup), options.consistent)
+    restore(backup, options.directory, tablespaces, recovery, problems)
 
 
 def main():
@@ -482,6 +575,7 @@ def main():
     command.add_argument("directory", type=Path)
     command.add_argument("--tablespace", action="append", default=[], metavar="OID=DIR")
     command.add_argument("--restore-command", metavar="CMD")
+    command.add_argument("--consistent", action="store_true", help="recover no further than the backup needs")
     options = parser.parse_args()
     cluster, problems = options.repository / options.cluster, []
     try:
