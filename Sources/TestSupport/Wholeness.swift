@@ -6,12 +6,13 @@ import SystemPackage
 extension Pgark {
     package enum Lock: String, CaseIterable { case write = "write.lock", read = "read.lock", receive = "receive.lock" }
 
-    /// Empty where nothing but complete backups is shown, but for the leftover of the one that was killed, no lock outlived
-    /// its owner, and the WAL is one piece. Otherwise what is not so.
-    package func flaws(held: Set<Lock> = []) throws -> [String] {
+    /// Empty where nothing but complete backups is shown, but for the leftovers of those that were killed, no lock outlived its
+    /// owner, and the WAL is one piece. Otherwise what is not so.
+    package func flaws(held: Set<Lock> = [], leftovers: Int = 1) throws -> [String] {
         var flaws: [String] = []
         let statuses = try self("list").backups.array.map { $0.status.string ?? "" }
-        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > 1 {
+        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > leftovers
+        {
             flaws.append("the backups are \(statuses)")
         }
         for lock in Lock.allCases where !held.contains(lock) {
@@ -30,13 +31,12 @@ extension Pgark {
         var (garbage, used): ([String], Set<String>) = ([], [])
         for id in try Directory.names(in: repository.appending("backups")) ?? [] {
             let backup = repository.pushing(FilePath("backups/\(id)"))
-            guard let record = try SmallFile.readText(backup.appending("backup.json")) else {
+            guard try Directory.exists(backup.appending("backup.json")) else {
                 garbage.append("backups/\(id) has no record")
                 continue
             }
-            // The list of packs is a file of its own, or still in the record.
-            let list = try SmallFile.readText(backup.appending("packs"))?.split(separator: "\n").map(String.init)
-            used.formUnion(try (list ?? JSON(parsing: record).packs.array.compactMap(\.string)).map { $0 + ".pack" })
+            let list = try SmallFile.readText(backup.appending("packs")) ?? ""
+            used.formUnion(list.split(separator: "\n").map { $0 + ".pack" })
         }
         let packs = try Set(Directory.names(in: repository.appending("packs")) ?? [])
         garbage += packs.subtracting(used).sorted().map { "packs/\($0) is of no backup" }
