@@ -76,5 +76,8 @@ let package = Package(
         .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
             swiftSettings: rules),
+        .testTarget(
+            name: "HistoryTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            swiftSettings: rules),
     ]
 )

@@ -58,6 +58,16 @@ package final class BackgroundProcess: Sendable {
         _ = try? wait()
     }
 
+    /// Kills it after so many seconds; false where it had ended by itself before, which must have been a success.
+    package func kill(after seconds: Double) throws -> Bool {
+        pause(seconds)
+        kill()
+        let status = status
+        if status == .killed(signal: SIGKILL) { return true }
+        guard status == .exited(0) else { throw TestFailure("\(command): \(status.map(String.init(describing:)) ?? "")\n\(output)") }
+        return false
+    }
+
     /// Waits until it has printed `text`, and fails when it ends before.
     package func waitUntil(prints text: String, seconds: Double = 30) throws {
         do {

@@ -17,3 +17,13 @@ package func eventually<Value>(_ what: String, seconds: Double = 30, _ condition
 package func eventually(_ what: String, seconds: Double = 30, _ condition: () throws -> Bool) throws {
     try eventually(what, seconds: seconds) { try condition() ? () : nil }
 }
+
+/// Lets time pass: where the moment of what follows is itself what a test varies, and never to wait for something.
+package func pause(_ seconds: Double) { usleep(UInt32(seconds * 1e6)) }
+
+/// How many seconds it takes.
+package func timed(_ body: () throws -> Void) rethrows -> Double {
+    let begin = Deadline.now
+    try body()
+    return Double(Deadline.now - begin) / 1e9
+}

@@ -34,7 +34,7 @@ struct KillTests {
             var moments = KillMoments(seed, over: seconds, count: Self.kills)
             while let moment = moments.next() {
                 let process = try pgark.start("backup", log: "killed.log")
-                moments.note(killed: process.kill(after: moment))
+                try moments.note(killed: process.kill(after: moment))
                 try pgark.expectWhole(held: withReceiver ? [.receive] : [], "killed after \(moment) s, \(seed)")
             }
             try pgark("backup")
@@ -72,7 +72,7 @@ struct KillTests {
                 pause(moment)
                 // Heard by the server before the kill, so it must be in the repository whatever comes.
                 let reported = try node.reportedFlush()
-                moments.note(killed: process.kill(after: 0))
+                try moments.note(killed: process.kill(after: 0))
                 if let reported, reported >= sample.end { promised = sample.row }
                 try pgark.expectWhole("killed after \(moment) s, \(seed)")
                 let received = try #require(try pgark.walPositions.received)
@@ -126,7 +126,7 @@ struct KillTests {
             var moments = KillMoments(seed, over: seconds, count: Self.kills)
             while let moment = moments.next() {
                 let process = try site.start(pgark.command(arguments), log: "killed.log")
-                moments.note(killed: process.kill(after: moment))
+                try moments.note(killed: process.kill(after: moment))
                 if process.status == .exited(0) { try Directory.removeTree(place) }
                 try expectUnfinished(place, "killed after \(moment) s, \(seed)")
                 // Complete but for the removal of the marker: that is never begun anew.
@@ -192,23 +192,4 @@ struct KillMoments {
     }
 
     mutating func note(killed isKilled: Bool) { killed += isKilled ? 1 : 0 }
-}
-
-extension BackgroundProcess {
-    /// Kills it after so many seconds; false where it had ended by itself before, which must have been a success.
-    func kill(after seconds: Double) -> Bool {
-        pause(seconds)
-        kill()
-        if status != .killed(signal: SIGKILL) { #expect(status == .exited(0), "\(output)") }
-        return status == .killed(signal: SIGKILL)
-    }
-}
-
-func pause(_ seconds: Double) { usleep(UInt32(seconds * 1e6)) }
-
-/// How many seconds it takes.
-func timed(_ body: () throws -> Void) rethrows -> Double {
-    let begin = Deadline.now
-    try body()
-    return Double(Deadline.now - begin) / 1e9
 }
