@@ -10,7 +10,7 @@ struct HistoryTests {
     private static let backups = 30
     private static let survivors = 10
     /// So many of the backups must be incremental.
-    private static let incrementals = 0
+    private static let incrementals = 15
 
     @Test("leaves only backups that equal an independent copy, and nothing else", arguments: TestMachine.majors, Seed.some(1))
     func history(major: Int, seed: Seed) throws {
