@@ -24,7 +24,7 @@ judged := --scratch-path .build-check -Xswiftc -warnings-as-errors
 c_sources := $(wildcard Sources/*/*.c)
 swift_sources := Package.swift Sources Tests
 
-.PHONY: help setup build demo test check format clean
+.PHONY: help setup build demo test check format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,10 @@ check: setup ## format, and warnings as errors, of the sources and the tests
 
 format: ## rewrite the Swift sources in our format
 	swift format --in-place --recursive $(swift_sources)
+
+bench: build ## pgark beside other tools: an hour (or say CASES=full RUNS=3 SCALE=15; bench/README.md)
+	@[ -x /usr/bin/time ] || scripts/setup --packages time
+	@PGARK_PG_BIN=$$(scripts/postgres 18) && export PGARK_PG_BIN && bench/bench.py
 
 clean: ## remove what was built; the downloaded servers in .cache stay
 	rm -rf .build .build-check

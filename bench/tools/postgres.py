@@ -1,0 +1,106 @@
+"""PostgreSQL's own programs."""
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+from place import Place
+from server import Backlog, Server
+
+from tools.tool import Absent, Tool, version_of
+
+
+class PostgresTool(Tool):
+    def __init__(self, place: Place):
+        self.programs = Path(place.settings.client_bin or place.settings.pgark_pg_bin)
+        super().__init__(place, version_of(place, [self.programs / "pg_basebackup", "--version"]))
+
+    def pg_basebackup(self, *arguments) -> list:
+        return [self.programs / "pg_basebackup", "-c", "fast", "-d", self.server.connection, *arguments]
+
+    def has_zstd(self) -> bool:
+        return b"libzstd.so" in (self.programs / "pg_basebackup").read_bytes()
+
+
+class PlainBaseBackup(PostgresTool):
+    """Files as they are. An incremental backup always refers to the full one and replaces the one before."""
+
+    name = "pg_basebackup, plain"
+    takes_part = {"full": name, "increment": "pg_basebackup --incremental", "restore": "cp -a && sync",
+                  "restore-increment": "pg_combinebackup", "receive": "pg_receivewal", "get": "cp", "version": "pg_basebackup"}
+    references = {"get"}
+
+    def __init__(self, place: Place):
+        super().__init__(place)
+        self.full, self.increment = self.store / "full", self.store / "increment"
+
+    def backup(self, full: bool) -> list:
+        target = self.full if full else self.increment
+        shutil.rmtree(target, ignore_errors=True)
+        reference = [] if full else ["--incremental", self.full / "backup_manifest"]
+        return self.pg_basebackup("-D", target, "-F", "plain", "-X", "stream", *reference)
+
+    def content(self) -> list[Path]:
+        return [entry for backup in (self.full, self.increment) for entry in backup.glob("*") if entry.name != "pg_wal"]
+
+    def restore(self, delta: bool = False) -> list:
+        if self.increment.exists():
+            return [self.programs / "pg_combinebackup", "-o", self.restored, self.full, self.increment]
+        # The others make durable what they restore.
+        return ["sh", "-c", 'cp -a "$1/." "$2" && sync --file-system "$2"', "sh", self.full, self.restored]
+
+    def receive(self, backlog: Backlog, slot: str) -> list:
+        return [self.programs / "pg_receivewal", "--no-loop", "-d", self.server.connection, "-S", slot, "--endpos", backlog.end,
+                "-D", self.store]
+
+    def get(self) -> str:
+        return f'cp {shlex.quote(str(self.server.data / "pg_wal"))}/"$segment" "$target"'
+
+    def startup(self) -> list:
+        return [self.programs / "pg_basebackup", "--version"]
+
+
+class GzipReceiveWAL(PostgresTool):
+    name = "pg_receivewal, gzip 1"
+    takes_part = {"receive": name}
+
+    def receive(self, backlog: Backlog, slot: str) -> list:
+        return [self.programs / "pg_receivewal", "--no-loop", "-d", self.server.connection, "-S", slot, "--endpos", backlog.end,
+                "-D", self.store, "--compress", "gzip:1"]
+
+
+class ZstdBaseBackup(PostgresTool):
+    name = "pg_basebackup, tar, zstd"
+    takes_part = {"full": name}
+
+    def __init__(self, place: Place):
+        super().__init__(place)
+        if not self.has_zstd():
+            raise Absent(f"{self.programs}/pg_basebackup was built without zstd (set CLIENT_BIN to one with it)")
+
+    def begin(self, server: Server, level: int) -> None:
+        super().begin(server, level)
+        self.level = level
+
+    def backup(self, full: bool) -> list:
+        return self.pg_basebackup("-D", self.store / "full", "-F", "tar", "-X", "stream",
+                                  "--compress", f"client-zstd:level={self.level}")
+
+    def content(self) -> list[Path]:
+        return [path for path in (self.store / "full").glob("*") if not path.name.startswith("pg_wal")]
+
+
+class DiscardedBaseBackup(PostgresTool):
+    """How fast the server can send; nothing is stored."""
+
+    name = "pg_basebackup to /dev/null"
+    takes_part = {"full": name}
+    references = {"full"}
+
+    def backup(self, full: bool) -> list:
+        command = self.pg_basebackup("-D", "-", "-F", "tar", "-X", "fetch")
+        return ["sh", "-c", 'exec "$@" >/dev/null', "sh", *command]
+
+    def content(self) -> list[Path]:
+        return []
