@@ -54,7 +54,7 @@ check: setup ## format, and warnings as errors, of the sources and the tests
 format: ## rewrite the Swift sources in our format
 	swift format --in-place --recursive $(swift_sources)
 
-bench: build ## pgark beside other tools: an hour (or say CASES=full RUNS=3 SCALE=15; bench/README.md)
+bench: build ## pgark beside other tools: an hour or two (or say CASES=full RUNS=3 SCALE=15)
 	@[ -x /usr/bin/time ] || scripts/setup --packages time
 	@PGARK_PG_BIN=$$(scripts/postgres 18) && export PGARK_PG_BIN && bench/bench.py
 

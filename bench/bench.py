@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures pgark beside pg_basebackup, pg_combinebackup, pg_receivewal, Barman and pgBackRest, where they are installed.
 
-    make bench                              everything; about an hour
+    make bench                              everything; an hour or two
     make bench CASES=full RUNS=3            the cases whose names match
     bench/bench.py --list                   the cases
     bench/bench.py --help                   what can be set

@@ -1,6 +1,8 @@
 """Runs a case: every tool's preparation, then the tools in turn, round by round."""
 from __future__ import annotations
 
+from datetime import datetime
+
 from cases import Bench, Case, Entrant, Plan
 from measure import Outcome, measure
 from place import reason, shown
@@ -11,7 +13,7 @@ from trouble import Trouble, say
 
 def run_case(bench: Bench, case: Case, rows: list[Row]) -> None:
     """Adds the rows of the case to `rows` before anything is measured, so that an interrupt loses nothing."""
-    say(f"{case.name}: {case.about}")
+    say(f"{datetime.now():%H:%M:%S} {case.name}: {case.about}")
     use_database(bench, case.database)
     plan = case.plan(bench)
     of_case = [Row(case.name, entrant.label, entrant.units, entrant.is_ours, entrant.is_reference) for entrant in plan.entrants]

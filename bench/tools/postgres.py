@@ -19,6 +19,10 @@ class PostgresTool(Tool):
     def pg_basebackup(self, *arguments) -> list:
         return [self.programs / "pg_basebackup", "-c", "fast", "-d", self.server.connection, *arguments]
 
+    def pg_receivewal(self, backlog: Backlog, slot: str, *arguments) -> list:
+        return [self.programs / "pg_receivewal", "--no-loop", "-d", self.server.connection, "-S", slot, "--endpos", backlog.end,
+                "-D", self.store, *arguments]
+
     def has_zstd(self) -> bool:
         return b"libzstd.so" in (self.programs / "pg_basebackup").read_bytes()
 
@@ -51,8 +55,7 @@ class PlainBaseBackup(PostgresTool):
         return ["sh", "-c", 'cp -a "$1/." "$2" && sync --file-system "$2"', "sh", self.full, self.restored]
 
     def receive(self, backlog: Backlog, slot: str) -> list:
-        return [self.programs / "pg_receivewal", "--no-loop", "-d", self.server.connection, "-S", slot, "--endpos", backlog.end,
-                "-D", self.store]
+        return self.pg_receivewal(backlog, slot)
 
     def get(self) -> str:
         return f'cp {shlex.quote(str(self.server.data / "pg_wal"))}/"$segment" "$target"'
@@ -66,8 +69,7 @@ class GzipReceiveWAL(PostgresTool):
     takes_part = {"receive": name}
 
     def receive(self, backlog: Backlog, slot: str) -> list:
-        return [self.programs / "pg_receivewal", "--no-loop", "-d", self.server.connection, "-S", slot, "--endpos", backlog.end,
-                "-D", self.store, "--compress", "gzip:1"]
+        return self.pg_receivewal(backlog, slot, "--compress", "gzip:1")
 
 
 class ZstdBaseBackup(PostgresTool):
