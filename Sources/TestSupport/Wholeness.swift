@@ -35,8 +35,7 @@ extension Pgark {
                 garbage.append("backups/\(id) has no record")
                 continue
             }
-            let list = try SmallFile.readText(backup.appending("packs")) ?? ""
-            used.formUnion(list.split(separator: "\n").map { $0 + ".pack" })
+            used.formUnion(try packs(of: id).map { $0 + ".pack" })
         }
         let packs = try Set(Directory.names(in: repository.appending("packs")) ?? [])
         garbage += packs.subtracting(used).sorted().map { "packs/\($0) is of no backup" }
@@ -45,6 +44,13 @@ extension Pgark {
         let verified = try run("verify", "--deep", "--all", "--json")
         if verified.status != .exited(0) { garbage.append("verify: \(verified.status) \(verified.text)") }
         return garbage
+    }
+
+    /// The names of the packs that a backup refers to, its own and others'.
+    package func packs(of id: String) throws -> [String] {
+        let list = repository.pushing(FilePath("backups/\(id)/packs"))
+        guard let names = try SmallFile.readText(list) else { throw TestFailure("there is no \(list)") }
+        return names.split(separator: "\n").map(String.init)
     }
 
     private func temporaryFiles() throws -> [String] {
