@@ -11,8 +11,7 @@ extension Pgark {
     package func flaws(held: Set<Lock> = [], leftovers: Int = 1) throws -> [String] {
         var flaws: [String] = []
         let statuses = try self("list").backups.array.map { $0.status.string ?? "" }
-        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > leftovers
-        {
+        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > leftovers {
             flaws.append("the backups are \(statuses)")
         }
         for lock in Lock.allCases where !held.contains(lock) {
@@ -35,8 +34,7 @@ extension Pgark {
                 garbage.append("backups/\(id) has no record")
                 continue
             }
-            let list = try SmallFile.readText(backup.appending("packs")) ?? ""
-            used.formUnion(list.split(separator: "\n").map { $0 + ".pack" })
+            used.formUnion(try packs(of: id).map { $0 + ".pack" })
         }
         let packs = try Set(Directory.names(in: repository.appending("packs")) ?? [])
         garbage += packs.subtracting(used).sorted().map { "packs/\($0) is of no backup" }
@@ -45,6 +43,13 @@ extension Pgark {
         let verified = try run("verify", "--deep", "--all", "--json")
         if verified.status != .exited(0) { garbage.append("verify: \(verified.status) \(verified.text)") }
         return garbage
+    }
+
+    /// The names of the packs that a backup refers to, its own and others'.
+    package func packs(of id: String) throws -> [String] {
+        let list = repository.pushing(FilePath("backups/\(id)/packs"))
+        guard let names = try SmallFile.readText(list) else { throw TestFailure("there is no \(list)") }
+        return names.split(separator: "\n").map(String.init)
     }
 
     private func temporaryFiles() throws -> [String] {
