@@ -85,6 +85,15 @@ package struct Command: Sendable {
     /// Starts the program in a session of its own, where our terminal's signals do not reach it. What it prints is
     /// added to `log`.
     package func start(log: FilePath) throws -> ProcessIdentity {
+        let child = try launch(log: log)
+        guard let identity = ProcessIdentity(pid: child) else {
+            throw Failure(.programFailed, "could not start \(program): it ended at once", details: ["its log: \(log)"])
+        }
+        return identity
+    }
+
+    /// The same for a program that may end at once: whoever calls this collects it.
+    package func launch(log: FilePath) throws -> Int32 {
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
         let target = log.withPlatformString { open($0, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600) }
         guard null >= 0, target >= 0 else { throw Failure.system("open", log) }
@@ -92,11 +101,7 @@ package struct Command: Sendable {
             close(null)
             close(target)
         }
-        let child = try spawn(input: null, output: target, errors: target, newSession: true)
-        guard let identity = ProcessIdentity(pid: child) else {
-            throw Failure(.programFailed, "could not start \(program): it ended at once", details: ["its log: \(log)"])
-        }
-        return identity
+        return try spawn(input: null, output: target, errors: target, newSession: true)
     }
 }
 

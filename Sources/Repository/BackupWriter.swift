@@ -87,10 +87,14 @@ package final class BackupWriter {
             packName: { "\(id)-\($0)" }, packPath: { catalogue.packPath($0) })
     }
 
-    /// An identifier that no backup has: the time, made unique.
+    /// An identifier that no backup has, and none that was deleted and whose packs others still refer to: the time, made
+    /// unique.
     package static func newIdentifier(in catalogue: Catalogue, at time: Timestamp) throws -> String {
+        let packs = try Directory.names(in: catalogue.repository.packs) ?? []
         var time = time
-        while try Directory.exists(catalogue.directory(of: time.compactText)) {
+        while try Directory.exists(catalogue.directory(of: time.compactText))
+            || packs.contains(where: { $0.hasPrefix(time.compactText + "-") })
+        {
             time = Timestamp(microseconds: time.microseconds + 1_000_000)
         }
         return time.compactText

@@ -12,8 +12,8 @@ package final class BackgroundProcess: Sendable {
     private let command: String
     private let ended = Monitor<Command.Status?>(nil)
 
-    init(_ process: ProcessIdentity, log: FilePath, command: String) {
-        pid = process.pid
+    init(pid: Int32, log: FilePath, command: String) {
+        self.pid = pid
         self.log = log
         self.command = command
     }
@@ -64,7 +64,7 @@ package final class BackgroundProcess: Sendable {
         kill()
         let status = status
         if status == .killed(signal: SIGKILL) { return true }
-        guard status == .exited(0) else { throw TestFailure("\(command): \(status.map(String.init(describing:)) ?? "")\n\(output)") }
+        guard status == .exited(0) else { throw TestFailure("\(command): \(status.map { "\($0)" } ?? "it lives")\n\(output)") }
         return false
     }
 

@@ -131,7 +131,7 @@ package final class TestSite: Sendable {
     package func start(_ command: Command, log: String) throws -> BackgroundProcess {
         let path = directory.appending(log)
         try? Directory.remove(path)
-        let process = BackgroundProcess(try command.start(log: path), log: path, command: command.typed)
+        let process = BackgroundProcess(pid: try command.launch(log: path), log: path, command: command.typed)
         started.change { $0.processes.append(process) }
         return process
     }

@@ -5,24 +5,28 @@ import SystemPackage
 import TestSupport
 
 extension TestServer {
-    /// Starts it and waits until its recovery pauses at `lsn`, neither before nor behind it.
+    /// Starts it, to recover to exactly `lsn`; then it is a primary. Whether it stops there and what it does then its settings
+    /// say: an exclusive target, promote.
     ///
     /// With an exclusive target a recovery ends before the first record that begins at the target or behind it
     /// (src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore). The end of a backup is the end of a record, so
-    /// everything up to there counts and nothing more.
-    func startAndPause(at lsn: LSN, settings: [String: String] = [:]) throws {
-        try startBesideOriginal(settings: settings)
-        try eventually("the recovery of \(name) pauses at \(lsn)", seconds: 60) {
-            try value("SELECT pg_get_wal_replay_pause_state()") == "paused"
+    /// everything up to there counts and nothing more. Nobody is let in before: a transaction that rewrites a catalog and had
+    /// not ended then would keep its lock from everybody.
+    func recover(to lsn: LSN, settings: [String: String] = [:]) throws {
+        try startBesideOriginal(settings: settings.merging(["hot_standby": "off"]) { $1 })
+        try eventually("\(name) ends its recovery", seconds: 60) {
+            guard instance.isRunning else { throw TestFailure("\(name) ended\n\(log.suffix(2000))") }
+            return (try? value("SELECT pg_is_in_recovery()")) == "f"
         }
-        let position = try self.lsn()
-        guard position == lsn else { throw TestFailure("\(name) stands at \(position), not at \(lsn)") }
+        try requireEnded(at: lsn)
     }
 
-    /// Goes on as a primary. Before, transactions that had not ended at the pause would keep their locks from everybody.
-    func endRecovery() throws {
-        try sql("SELECT pg_wal_replay_resume()")
-        try eventually("\(name) ends its recovery") { try value("SELECT pg_is_in_recovery()") == "f" }
+    /// Throws unless its last recovery ended there.
+    func requireEnded(at lsn: LSN) throws {
+        let said = log.split(separator: "\n").last { $0.contains("recovery stopping before WAL location") }
+        guard let said, said.contains("\"\(lsn)\"") else {
+            throw TestFailure("\(name) is not at \(lsn): \(said ?? "it is silent")")
+        }
     }
 
     /// All databases, roles and tablespaces as text. Copies of the same files have their rows in the same order.
@@ -62,22 +66,30 @@ struct Reference {
         try SmallFile.write("", to: server.data.appending("recovery.signal"), owner: site.owner)
     }
 
-    /// Writes down what the server was at a position that is behind the one of the last call. What is written down is a copy of
-    /// this copy: to be read it leaves the recovery, and this one must go on.
+    /// Writes down what the server was at a position that is behind the one of the last call.
     func dump(at lsn: LSN, to file: FilePath) throws {
-        let settings = [
-            "restore_command": "cp \"\(archive)/%f\" \"%p\"", "recovery_target_lsn": "\(lsn)",
-            "recovery_target_inclusive": "off", "recovery_target_action": "pause",
-        ]
-        try server.startAndPause(at: lsn, settings: settings)
-        try server.stop()
+        try advance(to: lsn)
+        // What is read is a copy of this copy: it leaves the recovery, and this one must go on.
         let other = site.directory.appending("reference-at-\(lsn.rawValue)")
         try site.command("/usr/bin/cp", ["--archive", home.string, other.string]).run()
         let copy = try site.restored(in: other.appending("data"))
-        try copy.startAndPause(at: lsn, settings: settings)
-        try copy.endRecovery()
+        try copy.recover(to: lsn, settings: settings(lsn, action: "promote"))
         try copy.dump(to: file)
         try copy.stop(.immediate)
         try Directory.removeTree(other)
+    }
+
+    private func advance(to lsn: LSN) throws {
+        // pg_ctl says that it could not start a server which ends again by itself.
+        try? server.startBesideOriginal(settings: settings(lsn, action: "shutdown"))
+        try eventually("the reference stops at \(lsn)", seconds: 60) { !server.instance.isRunning }
+        try server.requireEnded(at: lsn)
+    }
+
+    private func settings(_ lsn: LSN, action: String) -> [String: String] {
+        [
+            "hot_standby": "off", "restore_command": "cp \"\(archive)/%f\" \"%p\"", "recovery_target_lsn": "\(lsn)",
+            "recovery_target_inclusive": "off", "recovery_target_action": action,
+        ]
     }
 }

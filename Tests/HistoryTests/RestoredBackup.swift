@@ -24,9 +24,8 @@ struct RestoredBackup {
         }
         server = try stage.pgark.restore(
             to: "of-\(survivor.id)/\(survivor.id)",
-            [survivor.id, "--target-lsn", "\(survivor.end)", "--target-exclusive", "--target-action", "pause"] + mappings)
-        try server.startAndPause(at: survivor.end)
-        try server.endRecovery()
+            [survivor.id, "--target-lsn", "\(survivor.end)", "--target-exclusive"] + mappings)
+        try server.recover(to: survivor.end)
     }
 
     /// Nobody needs it any more.

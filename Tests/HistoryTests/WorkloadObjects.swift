@@ -19,7 +19,10 @@ extension Workload {
         let table = anyTable()
         let method = ["btree", "brin", "hash"].randomElement(using: &generator)!
         let space = anySpace().map { " TABLESPACE \($0)" } ?? ""
-        return ["DROP INDEX IF EXISTS \(table)_number", "CREATE INDEX \(table)_number ON \(table) USING \(method) (number)\(space)"]
+        return [
+            "DROP INDEX IF EXISTS \(table)_number",
+            "CREATE INDEX \(table)_number ON \(table) USING \(method) (number)\(space)",
+        ]
     }
 
     // MARK: Tablespaces

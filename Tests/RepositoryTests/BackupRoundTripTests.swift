@@ -164,6 +164,18 @@ struct BackupRoundTripTests {
         }
     }
 
+    @Test("has no identifier of a deleted backup to whose packs another one refers")
+    func identifiersOfPacks() throws {
+        try RepositoryExample.with { example in
+            let time = Timestamp(seconds: 1_795_359_845)
+            let deleted = try example.backup([Content("a", [1, 2, 3])], .example(id: time.compactText))
+            try example.backup(
+                [Content("a", [1, 2, 3])], .example(id: "20261122T150406Z", end: "0/300000"), on: deleted)
+            _ = try example.catalogue.delete([deleted.id], level: .standard)
+            #expect(try BackupWriter.newIdentifier(in: example.catalogue, at: time) == "20261122T150407Z")
+        }
+    }
+
     // MARK: Pages
 
     /// A page with the checksum of its block, and the LSN 0/1000000.
