@@ -3,7 +3,8 @@ import PostgresModel
 /// Writes `Encodable` values as JSON the way a person reads it: indented, an object's keys sorted. What comes out is, byte
 /// for byte, what Foundation's encoder makes, in a fraction of the time (docs/decisions/0017-our-own-json.md).
 ///
-/// Containers are nested by encoding values, as the `encode(to:)` of the compiler does, never by hand.
+/// Containers are nested by encoding values, as the `encode(to:)` of the compiler does, never by hand; and keys are names of
+/// fields, in which nothing needs an escape.
 package enum JSONText {
     /// With `snakeCase` the key `endLSN` becomes `end_lsn`. Throws `EncodingError` for a number that JSON does not have.
     package static func bytes(of value: some Encodable, snakeCase: Bool = false) throws -> [UInt8] {
@@ -95,7 +96,7 @@ private struct JSONWriter {
         Self.newLine(open.count, &scratch)
         scratch.append(UInt8(ascii: "}"))
         fields.removeSubrange(object.firstField...)
-        if object.begin == 0 { return swap(&text, &scratch) }  // the outermost, which may be long
+        if object.begin == 0 { return swap(&text, &scratch) }  // all that there is, and that may be long
         text.removeSubrange(object.begin...)
         text += scratch
     }
@@ -170,6 +171,7 @@ private struct JSONKeys {
     }
 
     private mutating func add(_ key: String) -> Int {
+        precondition(key.utf8.allSatisfy { (0x23...0x7E).contains($0) && $0 != UInt8(ascii: "\\") }, "\(key) is no field's name")
         let name = snakeCase ? Self.snakeCase(key) : Array(key.utf8)
         let begin = text.count
         text += [UInt8(ascii: "\"")] + name + "\" : ".utf8
