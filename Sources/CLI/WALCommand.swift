@@ -105,24 +105,31 @@ struct WALStatusDocument: Encodable {
     let connected: Bool
 
     init(_ archive: WALArchive) throws {
-        let ranges = try archive.ranges()
+        let segments = try archive.segments()
+        let ranges = archive.ranges(of: segments)
+        let bytes = try archive.storedBytes(of: segments)
         timelines = Dictionary(grouping: ranges, by: \.timeline).sorted { $0.key < $1.key }.map { timeline, ranges in
             Timeline(
                 timeline: timeline, fromLSN: ranges.first!.from, toLSN: ranges.last!.to,
-                segments: ranges.reduce(0) { $0 + $1.segments }, bytes: ranges.reduce(0) { $0 + $1.storedBytes })
+                segments: ranges.reduce(0) { $0 + $1.segments }, bytes: bytes[timeline] ?? 0)
         }
-        gaps = zip(ranges, ranges.dropFirst()).filter { $0.timeline == $1.timeline }.map {
-            Gap(timeline: $0.timeline, fromLSN: $0.to, toLSN: $1.from)
-        }
+        gaps = Self.gaps(ranges)
         let moment = try archive.moment()
         receivedLSN = ranges.last?.to
         // What is archived is durable, whatever was noted last.
-        let archived = try archive.segments().last {
+        let archived = segments.last {
             if case .partial = $0.place { false } else { $0.segment.timeline == ranges.last?.timeline }
         }
         durableLSN = [moment?.durableLSN, archived?.segment.end(size: archive.segmentSize)].compactMap(\.self).max()
         durableTime = moment?.time
         connected = try archive.isReceiving()
+    }
+
+    /// Between the ranges of each timeline.
+    static func gaps(_ ranges: [WALArchive.Range]) -> [Gap] {
+        zip(ranges, ranges.dropFirst()).filter { $0.timeline == $1.timeline }.map {
+            Gap(timeline: $0.timeline, fromLSN: $0.to, toLSN: $1.from)
+        }
     }
 
     func text(_ output: Output) -> String {

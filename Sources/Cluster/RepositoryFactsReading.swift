@@ -27,8 +27,10 @@ extension RepositoryFacts {
         systemIdentifier = system.systemIdentifier
         let archive = WALArchive(repository, system: system)
         // The archive is listed once, however many backups there are.
-        let ranges = try archive.ranges()
+        let segments = try archive.segments()
+        let ranges = archive.ranges(of: segments)
         try readWAL(archive, ranges)
+        walBytes = ByteCount(try archive.storedBytes(of: segments).values.reduce(0, +))
         try readBackups(Catalogue(repository), ranges)
     }
 
@@ -39,7 +41,6 @@ extension RepositoryFacts {
 
     private mutating func readWAL(_ archive: WALArchive, _ ranges: [WALArchive.Range]) throws {
         segmentCount = ranges.reduce(0) { $0 + $1.segments }
-        walBytes = ByteCount(ranges.reduce(0) { $0 + $1.storedBytes })
         gaps = try Self.gaps(ranges, archive)
         receiver.isRunning = try archive.isReceiving()
         receiver.receivedLSN = ranges.last?.to

@@ -8,14 +8,20 @@ package struct LSN: RawRepresentable, Hashable, Comparable, Sendable {
 
     /// Parses "0/3000168" (PostgreSQL: src/backend/utils/adt/pg_lsn.c, pg_lsn_in_internal: 1 to 8 digits a side).
     package init?(_ text: some StringProtocol) {
-        let halves = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard halves.count == 2, let high = Self.half(halves[0]), let low = Self.half(halves[1]) else { return nil }
-        rawValue = UInt64(high) << 32 | UInt64(low)
-    }
-
-    private static func half(_ text: some StringProtocol) -> UInt32? {
-        guard (1...8).contains(text.utf8.count), text.utf8.allSatisfy(\.isHexDigit) else { return nil }
-        return UInt32(text, radix: 16)
+        var high: UInt64?
+        var half: UInt64 = 0
+        var digits = 0
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: "/"), high == nil, digits > 0 {
+                (high, half, digits) = (half, 0, 0)
+            } else {
+                guard let digit = byte.hexDigit, digits < 8 else { return nil }
+                half = half << 4 | UInt64(digit)
+                digits += 1
+            }
+        }
+        guard let high, digits > 0 else { return nil }
+        rawValue = high << 32 | half
     }
 
     package static let zero = LSN(rawValue: 0)
@@ -50,7 +56,15 @@ extension LSN: Codable {
 }
 
 extension UInt8 {
-    package var isHexDigit: Bool {
-        (0x30...0x39).contains(self) || (0x41...0x46).contains(self) || (0x61...0x66).contains(self)
+    /// The value of a hexadecimal digit, nil where it is none.
+    package var hexDigit: UInt8? {
+        switch self {
+        case 0x30...0x39: self - 0x30
+        case 0x41...0x46: self - 0x41 + 10
+        case 0x61...0x66: self - 0x61 + 10
+        default: nil
+        }
     }
+
+    package var isHexDigit: Bool { hexDigit != nil }
 }

@@ -148,9 +148,9 @@ package struct CivilTime: Sendable {
 }
 
 private struct TimeScanner {
-    private var rest: Substring.UTF8View
+    private var rest: ArraySlice<UInt8>
 
-    init(_ text: String) { rest = Substring(text).utf8 }
+    init(_ text: String) { rest = Array(text.utf8)[...] }
 
     var isAtEnd: Bool { rest.isEmpty }
 
@@ -162,18 +162,21 @@ private struct TimeScanner {
 
     mutating func number(_ digits: Int) -> Int? {
         let field = rest.prefix(digits)
-        guard field.count == digits, field.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        guard field.count == digits, field.allSatisfy(Self.isDigit) else { return nil }
         rest.removeFirst(digits)
-        return Int(Substring(field))
+        return Self.value(field)
     }
 
     /// One to six digits, as microseconds.
     mutating func fraction() -> Int? {
-        let digits = rest.prefix { (0x30...0x39).contains($0) }
-        guard (1...6).contains(digits.count), let value = Int(Substring(digits)) else { return nil }
+        let digits = rest.prefix(while: Self.isDigit)
+        guard (1...6).contains(digits.count) else { return nil }
         rest.removeFirst(digits.count)
-        return (digits.count..<6).reduce(value) { value, _ in value * 10 }
+        return (digits.count..<6).reduce(Self.value(digits)) { value, _ in value * 10 }
     }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
+    private static func value(_ digits: ArraySlice<UInt8>) -> Int { digits.reduce(0) { $0 * 10 + Int($1 - 0x30) } }
 
     /// "Z", "UTC", "+03", "-03:30", "+0330", as seconds east of Greenwich.
     mutating func zoneOffset() -> Int? {

@@ -59,16 +59,23 @@ package struct WALSegment: Hashable, Sendable {
     }
 
     /// Parses the 24 hexadecimal digits of a segment's file name.
-    package init?(name: some StringProtocol, size: WALSegmentSize) {
-        guard name.utf8.count == 24, name.utf8.allSatisfy({ $0.isHexDigit && !(0x61...0x66).contains($0) }) else { return nil }
-        let fields = (0..<3).compactMap { i in
-            UInt32(name.dropFirst(i * 8).prefix(8), radix: 16)
+    package init?(name: Substring, size: WALSegmentSize) {
+        var timeline: UInt32 = 0
+        var position: UInt64 = 0
+        var count = 0
+        for byte in name.utf8 {
+            guard let digit = byte.hexDigit, byte < UInt8(ascii: "a"), count < 24 else { return nil }
+            if count < 8 { timeline = timeline << 4 | UInt32(digit) } else { position = position << 4 | UInt64(digit) }
+            count += 1
         }
-        guard fields.count == 3, fields[0] > 0, UInt64(fields[2]) < size.segmentsPerLogFile else { return nil }
-        let number = UInt64(fields[1]) * size.segmentsPerLogFile + UInt64(fields[2])
+        let (file, part) = (position >> 32, position & 0xFFFF_FFFF)
+        guard count == 24, timeline > 0, part < size.segmentsPerLogFile else { return nil }
+        let number = file * size.segmentsPerLogFile + part
         guard number < UInt64.max / UInt64(size.bytes) else { return nil }  // its end would be no position
-        self.init(timeline: TimelineID(rawValue: fields[0]), number: number)
+        self.init(timeline: TimelineID(rawValue: timeline), number: number)
     }
+
+    package init?(name: String, size: WALSegmentSize) { self.init(name: name[...], size: size) }
 
     package func name(size: WALSegmentSize) -> String {
         hexadecimal(timeline.rawValue) + hexadecimal(UInt32(number / size.segmentsPerLogFile))

@@ -66,7 +66,7 @@ package struct WALArchive: Sendable {
     // MARK: What is there
 
     package enum Place: Sendable, Equatable {
-        case archived(storedBytes: Int)
+        case archived
         case complete
         /// So many bytes from the segment's start.
         case partial(bytes: Int)
@@ -74,38 +74,57 @@ package struct WALArchive: Sendable {
 
     /// Where a segment is, in its most complete form; nil where it is nowhere.
     package func place(of segment: WALSegment) throws -> Place? {
-        if let status = try Directory.status(archivedPath(segment)) { return .archived(storedBytes: status.size) }
+        if try Directory.exists(archivedPath(segment)) { return .archived }
         if try Directory.exists(completePath(segment)) { return .complete }
         if let status = try Directory.status(partialPath(segment)) {
             // It may have been finished between the looks; then it is in a place looked at already.
             return .partial(bytes: status.size)
         }
-        if let status = try Directory.status(archivedPath(segment)) { return .archived(storedBytes: status.size) }
+        if try Directory.exists(archivedPath(segment)) { return .archived }
         return try Directory.exists(completePath(segment)) ? .complete : nil
     }
 
-    /// All segments, by timeline and position.
+    /// All segments, by timeline and position. An archived one is believed by its name, which it gets when it is whole:
+    /// there may be very many, and each look at one is a system call.
     package func segments() throws -> [(segment: WALSegment, place: Place)] {
         var found: [WALSegment: Place] = [:]
-        func look(_ name: String, _ place: (WALSegment) throws -> Place?) throws {
-            guard let segment = WALSegment(name: name, size: segmentSize), let place = try place(segment) else { return }
-            found[segment] = place
-        }
         // First where a segment comes from: one that moves on meanwhile is then found where it went.
         for name in try Directory.names(in: repository.incoming) ?? [] {
-            try look(name.hasSuffix(Self.partialSuffix) ? String(name.dropLast(Self.partialSuffix.count)) : name, place)
+            guard let segment = WALSegment(name: Self.trimmed(name, Self.partialSuffix) ?? name[...], size: segmentSize) else {
+                continue
+            }
+            found[segment] = try place(of: segment)
         }
         for folder in try Directory.names(in: repository.wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
-            for name in try Directory.names(in: repository.wal.appending(folder)) ?? []
-            where name.hasSuffix(Self.compressedSuffix) {
-                try look(String(name.dropLast(Self.compressedSuffix.count))) { segment in
-                    try Directory.status(archivedPath(segment)).map { .archived(storedBytes: $0.size) }
-                }
+            for name in try Directory.names(in: repository.wal.appending(folder)) ?? [] {
+                guard let name = Self.trimmed(name, Self.compressedSuffix),
+                    let segment = WALSegment(name: name, size: segmentSize)
+                else { continue }
+                found[segment] = .archived
             }
         }
         return found.map { ($0.key, $0.value) }.sorted { a, b in
             (a.0.timeline, a.0.number) < (b.0.timeline, b.0.number)
         }.map { (segment: $0.0, place: $0.1) }
+    }
+
+    /// The name without its suffix; nil where it has another.
+    private static func trimmed(_ name: String, _ suffix: String) -> Substring? {
+        name.utf8.count >= suffix.utf8.count && name.utf8.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)
+            ? Substring(name.utf8.dropLast(suffix.utf8.count)) : nil
+    }
+
+    /// What these segments take, by timeline. Each is looked at.
+    package func storedBytes(of segments: [(segment: WALSegment, place: Place)]) throws -> [TimelineID: Int] {
+        try segments.reduce(into: [:]) { bytes, found in
+            let size =
+                switch found.place {
+                case .archived: try Directory.status(archivedPath(found.segment))?.size ?? 0
+                case .complete: segmentSize.bytes
+                case .partial(let received): received
+                }
+            bytes[found.segment.timeline, default: 0] += size
+        }
     }
 
     /// A contiguous stretch of WAL of one timeline.
@@ -114,34 +133,32 @@ package struct WALArchive: Sendable {
         package let from: LSN
         package internal(set) var to: LSN
         package internal(set) var segments: Int
-        package internal(set) var storedBytes: Int
 
-        package init(timeline: TimelineID, from: LSN, to: LSN, segments: Int, storedBytes: Int) {
+        package init(timeline: TimelineID, from: LSN, to: LSN, segments: Int) {
             self.timeline = timeline
             self.from = from
             self.to = to
             self.segments = segments
-            self.storedBytes = storedBytes
         }
     }
 
     /// What is stored, in contiguous ranges, by timeline and position. Between two of one timeline is a gap.
-    package func ranges() throws -> [Range] {
+    package func ranges() throws -> [Range] { ranges(of: try segments()) }
+
+    package func ranges(of segments: [(segment: WALSegment, place: Place)]) -> [Range] {
         var ranges: [Range] = []
-        for (segment, place) in try segments() {
+        for (segment, place) in segments {
             let start = segment.start(size: segmentSize)
-            let (end, bytes) =
+            let end =
                 switch place {
-                case .archived(let stored): (segment.end(size: segmentSize), stored)
-                case .complete: (segment.end(size: segmentSize), segmentSize.bytes)
-                case .partial(let received): (start + received, received)
+                case .archived, .complete: segment.end(size: segmentSize)
+                case .partial(let received): start + received
                 }
             if let last = ranges.last, last.timeline == segment.timeline, last.to == start {
                 ranges[ranges.count - 1].to = end
                 ranges[ranges.count - 1].segments += 1
-                ranges[ranges.count - 1].storedBytes += bytes
             } else {
-                ranges.append(Range(timeline: segment.timeline, from: start, to: end, segments: 1, storedBytes: bytes))
+                ranges.append(Range(timeline: segment.timeline, from: start, to: end, segments: 1))
             }
         }
         return ranges

@@ -59,7 +59,7 @@ struct RecoverySettingsTests {
             for name in signals { try SmallFile.write("", to: directory.appending(name)) }
             let record = BackupRecord.example()
             let planner = RestorePlanner(
-                records: [record], ranges: [.init(timeline: .first, from: .zero, to: LSN("1/0")!, segments: 1, storedBytes: 1)],
+                records: [record], ranges: [.init(timeline: .first, from: .zero, to: LSN("1/0")!, segments: 1)],
                 histories: [.first: TimelineHistory(of: .first)], moment: nil, segmentSize: record.walSegmentSize,
                 landmarks: NoWAL())
             try RecoverySettings(

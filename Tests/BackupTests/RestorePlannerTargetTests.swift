@@ -67,7 +67,7 @@ struct RestorePlannerTargetTests {
         _ point: RecoveryTarget.Point, _ landmarks: ListedLandmarks, inclusive: Bool = true, chosen: Int? = nil,
         reach: Int = 9, moment: Int? = 300, momentAt: Int = 9
     ) throws -> RestorePlan {
-        let range = WALArchive.Range(timeline: .first, from: lsn(1), to: lsn(reach), segments: reach - 1, storedBytes: 0)
+        let range = WALArchive.Range(timeline: .first, from: lsn(1), to: lsn(reach), segments: reach - 1)
         let planner = RestorePlanner(
             records: records, ranges: [range], histories: [.first: TimelineHistory(of: .first)],
             moment: moment.map { .init(timeline: .first, durableLSN: lsn(momentAt), time: time($0)) }, segmentSize: size,

@@ -33,7 +33,7 @@ struct RestorePlannerTests {
         texts.map { text in
             let parts = text.split(separator: " ").map(String.init)
             return WALArchive.Range(
-                timeline: TimelineID(parts[0])!, from: LSN(parts[1])!, to: LSN(parts[2])!, segments: 1, storedBytes: 1)
+                timeline: TimelineID(parts[0])!, from: LSN(parts[1])!, to: LSN(parts[2])!, segments: 1)
         }
     }
 
@@ -224,9 +224,9 @@ struct RestorePlannerTests {
                 let timeline = id(UInt32(key / 14 + 1)), from = LSN(rawValue: UInt64(key % 14) << 20)
                 if let last = ranges.last, last.timeline == timeline, last.to == from {
                     ranges[ranges.count - 1] = .init(
-                        timeline: timeline, from: last.from, to: from + (1 << 20), segments: 1, storedBytes: 1)
+                        timeline: timeline, from: last.from, to: from + (1 << 20), segments: 1)
                 } else {
-                    ranges.append(.init(timeline: timeline, from: from, to: from + (1 << 20), segments: 1, storedBytes: 1))
+                    ranges.append(.init(timeline: timeline, from: from, to: from + (1 << 20), segments: 1))
                 }
             }
             var planner = Self.planner(ranges: [])

@@ -40,8 +40,7 @@ struct WALArchiveTests {
             #expect(try archive.place(of: segment) == .complete)
             #expect(try archive.waiting() == [segment])
             try archive.archive(segment, level: .standard)
-            let stored = try #require(try Directory.status(archive.archivedPath(segment))).size
-            #expect(try archive.place(of: segment) == .archived(storedBytes: stored))
+            #expect(try archive.place(of: segment) == .archived)
             #expect(try Directory.names(in: example.repository.incoming) == [])
             #expect(try Self.content(archive.archivedPath(segment)) == RepositoryExample.wal(segment))
             #expect(archive.archivedPath(segment).string.hasSuffix("/wal/0000000100000000/000000010000000000000003.zst"))
@@ -58,9 +57,8 @@ struct WALArchiveTests {
             #expect(try example.archive.segments().map(\.place) == [.complete])
             try example.archive.archive(segment, level: .standard)
             try example.putComplete(segment)
-            let stored = try #require(try Directory.status(example.archive.archivedPath(segment))).size
-            #expect(try example.archive.place(of: segment) == .archived(storedBytes: stored))
-            #expect(try example.archive.segments().map(\.place) == [.archived(storedBytes: stored)])
+            #expect(try example.archive.place(of: segment) == .archived)
+            #expect(try example.archive.segments().map(\.place) == [.archived])
         }
     }
 
@@ -129,11 +127,24 @@ struct WALArchiveTests {
                 try Self.ranges(example) == [
                     "1: 0/200000 to 0/500000", "1: 0/600000 to 0/700100", "2: 0/400000 to 0/500000", "2: 1/0 to 1/100000",
                 ])
-            let first = try #require(try example.archive.ranges().first)
-            let archived = try [2, 3].reduce(0) {
-                $0 + (try Directory.status(example.archive.archivedPath(Self.segment($1)))?.size ?? 0)
+            #expect(try example.archive.ranges().map(\.segments) == [3, 2, 2, 1])
+        }
+    }
+
+    @Test("tells what the segments of a timeline take, in whatever form they are")
+    func storedBytes() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2), Self.segment(3), Self.segment(4, 2))
+            try example.putComplete(Self.segment(4))
+            try example.putPartial(Self.segment(5), bytes: 0x100)
+            let archived = try [Self.segment(2), Self.segment(3), Self.segment(4, 2)].map {
+                try Directory.status(example.archive.archivedPath($0))?.size ?? 0
             }
-            #expect(first.segments == 3 && first.storedBytes == archived + Self.size)
+            #expect(archived.allSatisfy { $0 > 0 })
+            #expect(
+                try example.archive.storedBytes(of: example.archive.segments()) == [
+                    TimelineID(rawValue: 1): archived[0] + archived[1] + Self.size + 0x100, TimelineID(rawValue: 2): archived[2],
+                ])
         }
     }
 
