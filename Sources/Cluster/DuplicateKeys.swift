@@ -15,7 +15,9 @@ enum DuplicateKeys {
         var round: UInt32 = 0
         while true {
             do {
-                return try Yams.compose(yaml: text)
+                // Every scalar is text to us. Yams's own resolver would tell what else it might be by regular expressions,
+                // and to compile those takes longer than all the rest of reading a cluster file.
+                return try Yams.compose(yaml: text, .basic)
             } catch let error as YamlError {
                 guard case .duplicatedKeysInMapping(let keys, let context) = error, round < rounds, let key = keys.first,
                     let renamed = rename(key, in: text, firstAt: Position(context.mark), round: round)
