@@ -1,7 +1,7 @@
 package import PostgresModel
 
 /// The commit record of a backup: `backup.json`. Where it exists the backup is complete; nothing else says so.
-package struct BackupRecord: Codable, Sendable {
+package struct BackupRecord: Encodable, Sendable {
     package var format = Repository.formatVersion
     package var id: String
     package var name: String?
@@ -44,9 +44,9 @@ package struct BackupRecord: Codable, Sendable {
     package var configurationMissing: [String]
     package var badPages: [BadPage]
 
-    package enum Method: String, Codable, Sendable { case full, incremental }
+    package enum Method: String, Encodable, Sendable { case full, incremental }
 
-    package struct StoredFile: Codable, Sendable, Equatable {
+    package struct StoredFile: Encodable, Sendable, Equatable {
         package var bytes: Int
         package var crc32c: String
 
@@ -56,7 +56,7 @@ package struct BackupRecord: Codable, Sendable {
         }
     }
 
-    package struct Tablespace: Codable, Sendable, Equatable {
+    package struct Tablespace: Encodable, Sendable, Equatable {
         package var oid: String
         package var location: String
 
@@ -66,8 +66,8 @@ package struct BackupRecord: Codable, Sendable {
         }
     }
 
-    package struct ConfigurationFile: Codable, Sendable, Equatable {
-        package enum Kind: String, Codable, Sendable { case config, hba, ident, included }
+    package struct ConfigurationFile: Encodable, Sendable, Equatable {
+        package enum Kind: String, Encodable, Sendable { case config, hba, ident, included }
         package var kind: Kind
         /// Where it was on the server.
         package var path: String
@@ -84,7 +84,7 @@ package struct BackupRecord: Codable, Sendable {
     }
 
     /// A page whose checksum did not match its content when the server sent it.
-    package struct BadPage: Codable, Sendable, Equatable, Hashable {
+    package struct BadPage: Encodable, Sendable, Equatable, Hashable {
         package var path: String
         package var block: Int
 
@@ -136,7 +136,7 @@ package struct BackupRecord: Codable, Sendable {
         self.badPages = badPages
     }
 
-    private enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey {
         case format, id, name, cluster, node, method, reference, timeline, files, compression, map, manifest, packs
         case tablespaces, configuration
         case beginTime = "begin_time"
@@ -156,5 +156,69 @@ package struct BackupRecord: Codable, Sendable {
         case durationSeconds = "duration_seconds"
         case configurationMissing = "configuration_missing"
         case badPages = "bad_pages"
+    }
+}
+
+// MARK: As JSON
+
+extension BackupRecord {
+    /// The content of `backup.json`.
+    package func bytes() throws -> [UInt8] { try Record.sealedBytes(self) }
+}
+
+extension BackupRecord: JSONReadable {
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(CodingKeys.self)
+        try self.init(
+            id: fields[.id], name: fields[ifAny: .name], cluster: fields[.cluster], node: fields[.node],
+            method: fields[.method], reference: fields[ifAny: .reference], readReason: fields[ifAny: .readReason],
+            beginTime: fields[.beginTime], endTime: fields[.endTime], beginLSN: fields[.beginLSN], endLSN: fields[.endLSN],
+            timeline: fields[.timeline], systemIdentifier: fields[.systemIdentifier], serverVersion: fields[.serverVersion],
+            fromStandby: fields[.fromStandby], dataChecksums: fields[.dataChecksums], walSegmentSize: fields[.walSegmentSize],
+            dataBytes: fields[.dataBytes], readBytes: fields[.readBytes], storedBytes: fields[.storedBytes],
+            walBytes: fields[.walBytes], durationSeconds: fields[.durationSeconds], files: fields[.files],
+            compression: fields[.compression], map: fields[.map], manifest: fields[.manifest], packs: fields[.packs],
+            tablespaces: fields[.tablespaces], configuration: fields[.configuration],
+            configurationMissing: fields[.configurationMissing], badPages: fields[.badPages])
+        format = try fields[.format]
+    }
+}
+
+extension BackupRecord.Method: JSONReadable {}
+extension BackupRecord.ConfigurationFile.Kind: JSONReadable {}
+
+extension BackupRecord.StoredFile: JSONReadable {
+    private enum CodingKeys: String, CodingKey { case bytes, crc32c }
+
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(CodingKeys.self)
+        (bytes, crc32c) = try (fields[.bytes], fields[.crc32c])
+    }
+}
+
+extension BackupRecord.Tablespace: JSONReadable {
+    private enum CodingKeys: String, CodingKey { case oid, location }
+
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(CodingKeys.self)
+        try self.init(oid: fields[.oid], location: fields[.location])
+    }
+}
+
+extension BackupRecord.ConfigurationFile: JSONReadable {
+    private enum CodingKeys: String, CodingKey { case kind, path, name, content }
+
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(CodingKeys.self)
+        try self.init(kind: fields[.kind], path: fields[.path], name: fields[.name], content: fields[.content])
+    }
+}
+
+extension BackupRecord.BadPage: JSONReadable {
+    private enum CodingKeys: String, CodingKey { case path, block }
+
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(CodingKeys.self)
+        try self.init(path: fields[.path], block: fields[.block])
     }
 }

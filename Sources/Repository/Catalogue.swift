@@ -10,12 +10,20 @@ package struct Catalogue: Sendable {
 
     package enum Status: String, Codable, Sendable { case done, running, failed, damaged }
 
-    package struct Entry: Sendable {
+    /// A class, for a record is large, and long lists of these are sorted and filtered.
+    package final class Entry: Sendable {
         package let id: String
         package let status: Status
         /// Nil for a backup that runs or that did not come to its end.
         package let record: BackupRecord?
         package let isKept: Bool
+
+        init(id: String, status: Status, record: BackupRecord?, isKept: Bool) {
+            self.id = id
+            self.status = status
+            self.record = record
+            self.isKept = isKept
+        }
 
         /// Its record is there and says nothing.
         package var isUnreadable: Bool { status == .damaged && record == nil }
@@ -30,40 +38,49 @@ package struct Catalogue: Sendable {
     /// Every backup, newest first: by the WAL position where it ended, then by time; never by name.
     package func entries() throws -> [Entry] {
         let isBusy = try LockFile.isHeld(repository.writeLock)
-        let names = try Repository.reaching(repository.root) { try Directory.names(in: repository.backups) } ?? []
-        let entries = try names.compactMap { try entry($0, isBusy: isBusy) }
+        let entries = try directories().compactMap { try entry($0.id, $0.path, isBusy: isBusy) }
         let unfinished = entries.filter { $0.record == nil }.sorted { $0.id > $1.id }
-        let finished = entries.filter { $0.record != nil }.sorted { a, b in
-            let (a, b) = (a.record!, b.record!)
-            return (a.timeline, a.endLSN, a.endTime) > (b.timeline, b.endLSN, b.endTime)
-        }
-        return unfinished + finished
+        let finished = entries.compactMap { entry in entry.record.map { (Position(of: $0), entry) } }.sorted { $0.0 > $1.0 }
+        return unfinished + finished.map(\.1)
     }
 
-    private func entry(_ id: String, isBusy: Bool) throws -> Entry? {
-        let directory = directory(of: id)
-        // A link too: somebody may have moved a backup to another disk.
-        guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { return nil }
+    private func directories() throws -> [(id: String, path: FilePath)] {
+        let backups = repository.backups
+        let names = try Repository.reaching(repository.root) { try Directory.names(in: backups) } ?? []
+        return names.map { ($0, backups.appending($0)) }
+    }
+
+    private func entry(_ id: String, _ directory: FilePath, isBusy: Bool) throws -> Entry? {
         let found: BackupRecord?
         do {
-            found = try Record.read(directory.appending(Self.recordName))
+            found = try read(id, directory)
         } catch let failure as Failure where failure.code == .damaged {
             // One unreadable record must not hide the others.
             return Entry(id: id, status: .damaged, record: nil, isKept: false)
         }
         guard let record = found else {
+            // A link too: somebody may have moved a backup to another disk.
+            guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else {
+                return nil
+            }
             // A link that leads nowhere is not an unfinished backup: nothing that it needs may be taken for garbage.
             if kind == .symbolicLink, try Directory.names(in: directory) == nil {
                 return Entry(id: id, status: .damaged, record: nil, isKept: false)
             }
             return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
         }
-        guard record.format == Repository.formatVersion else {
-            throw Failure(.unsupported, "could not read backup \(id): its format is \(record.format), this pgark knows 1")
-        }
         let isKept = try Directory.exists(directory.appending(Self.keptName))
         let isDamaged = try !record.badPages.isEmpty || Directory.exists(damagePath(id))
         return Entry(id: id, status: isDamaged ? .damaged : .done, record: record, isKept: isKept)
+    }
+
+    /// Of a backup's record so much as `Content` asks for; nil where there is no record.
+    private func read<Content: BackupRecordPart>(_ id: String, _ directory: FilePath) throws -> Content? {
+        guard let content: Content = try Record.readSealed(directory.appending(Self.recordName)) else { return nil }
+        guard content.format == Repository.formatVersion else {
+            throw Failure(.unsupported, "could not read backup \(id): its format is \(content.format), this pgark knows 1")
+        }
+        return content
     }
 
     /// The complete backups, newest first. Throws where a record cannot be read: whoever chooses among all of them, or
@@ -82,21 +99,44 @@ package struct Catalogue: Sendable {
         return entries.compactMap(\.record)
     }
 
-    /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`.
+    /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`. Of the others no more is read than it
+    /// takes to choose, and nothing where the id is given.
     package func find(_ reference: String) throws -> Entry {
-        let entries = try entries()
-        let complete = entries.filter { $0.record != nil }
-        let found: Entry? =
+        if Self.mayBeIdentifier(reference), let entry = try entry(reference) { return entry }
+        let complete = try positions()
+        let found =
             switch reference {
             case "latest": complete.first
             case "oldest": complete.last
-            default: entries.first { $0.id == reference } ?? complete.first { $0.record?.name == reference }
+            default: complete.first { $0.position.name == reference }
             }
-        if let found { return found }
+        if let found, let entry = try entry(found.id) { return entry }
         throw Failure(
             .backupMissing, "could not find backup \"\(reference)\" of cluster \"\(repository.cluster)\"",
             details: [complete.isEmpty ? "there is no complete backup" : "there are \(complete.count) complete backups"],
             hint: complete.isEmpty ? "Take one: pgark backup" : "List them: pgark list")
+    }
+
+    private func entry(_ id: String) throws -> Entry? {
+        try Repository.reaching(repository.root) {
+            try entry(id, directory(of: id), isBusy: LockFile.isHeld(repository.writeLock))
+        }
+    }
+
+    /// Not where it would lead out of the backups' directory, and not where it is one of our own words.
+    private static func mayBeIdentifier(_ reference: String) -> Bool {
+        !reference.contains("/") && !["", ".", "..", "latest", "oldest"].contains(reference)
+    }
+
+    /// The complete backups whose records can be read, newest first.
+    private func positions() throws -> [(id: String, position: Position)] {
+        try directories().compactMap { id, path in
+            do {
+                return try read(id, path).map { (id, $0) }
+            } catch let failure as Failure where failure.code == .damaged {
+                return nil
+            }
+        }.sorted { $0.position > $1.position }
     }
 
     package func findComplete(_ reference: String) throws -> (entry: Entry, record: BackupRecord) {
@@ -114,7 +154,8 @@ package struct Catalogue: Sendable {
 
     /// Makes a backup visible: the last step, durable when it returns.
     func commit(_ record: BackupRecord) throws {
-        try Record.write(record, to: directory(of: record.id).appending(Self.recordName))
+        try SmallFile.write(
+            try record.bytes(), to: directory(of: record.id).appending(Self.recordName), permissions: Repository.filePermissions)
     }
 
     package func keep(_ id: String, reason: String) throws {
@@ -135,5 +176,39 @@ package struct Catalogue: Sendable {
     package func manifestPath(_ id: String) -> FilePath { directory(of: id).appending("manifest.zst") }
     package func configurationPath(_ id: String, _ name: String) -> FilePath {
         directory(of: id).appending("config").appending(name)
+    }
+}
+
+/// What can be read of a record, by itself.
+private protocol BackupRecordPart: JSONReadable {
+    var format: Int { get }
+}
+
+extension BackupRecord: BackupRecordPart {}
+
+/// What tells a backup's place among the others. To find one, no more is read of each.
+private struct Position: BackupRecordPart, Comparable {
+    let format: Int
+    let name: String?
+    let timeline: TimelineID
+    let endLSN: LSN
+    let endTime: Timestamp
+
+    init(of record: BackupRecord) {
+        format = record.format
+        name = record.name
+        timeline = record.timeline
+        endLSN = record.endLSN
+        endTime = record.endTime
+    }
+
+    static func < (a: Position, b: Position) -> Bool {
+        (a.timeline, a.endLSN, a.endTime) < (b.timeline, b.endLSN, b.endTime)
+    }
+
+    init(_ json: JSONValue) throws {
+        let fields = try json.fields(BackupRecord.CodingKeys.self)
+        (format, name, timeline) = try (fields[.format], fields[ifAny: .name], fields[.timeline])
+        (endLSN, endTime) = try (fields[.endLSN], fields[.endTime])
     }
 }

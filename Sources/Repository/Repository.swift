@@ -1,4 +1,3 @@
-import FoundationEssentials
 package import PostgresModel
 package import Storage
 package import SystemPackage
@@ -188,26 +187,4 @@ package struct Repository: Sendable {
     private var readLock: FilePath { locks.appending("read.lock") }
     /// Held by whoever streams WAL into `incoming`.
     package var receiveLock: FilePath { locks.appending("receive.lock") }
-}
-
-/// Small JSON records, written so that a crash leaves the old one or the new one.
-enum Record {
-    static func read<Value: Decodable>(_ path: FilePath) throws -> Value? {
-        guard let bytes = try SmallFile.read(path) else { return nil }
-        do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes))
-        } catch {
-            throw Failure(.damaged, "could not read \(path): it is not the record it should be", details: ["\(error)"])
-        }
-    }
-
-    static func bytes(_ value: some Encodable) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
-    }
-
-    static func write(_ value: some Encodable, to path: FilePath) throws {
-        try SmallFile.write(try bytes(value), to: path, permissions: Repository.filePermissions)
-    }
 }

@@ -9,10 +9,9 @@ package enum SmallFile {
 
     /// Nil where the file does not exist.
     package static func read(_ path: FilePath) throws -> [UInt8]? {
-        guard try Directory.exists(path) else { return nil }
         let file: File
         do { file = try File(path, .read) } catch {
-            guard try Directory.exists(path) else { return nil }  // it went between the two looks
+            guard try Directory.exists(path) else { return nil }  // a link that leads nowhere exists, and is an error
             throw error
         }
         let size = try file.size
@@ -21,7 +20,7 @@ package enum SmallFile {
         }
         var bytes = [UInt8](repeating: 0, count: size)
         let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-        return Array(bytes[..<count])
+        return count == size ? bytes : Array(bytes[..<count])
     }
 
     package static func readText(_ path: FilePath) throws -> String? {

@@ -123,6 +123,24 @@ struct FormatTests {
         }
     }
 
+    @Test("believes no record that was changed, or that has no checksum of its own")
+    func namesDamagedRecord() throws {
+        try withBackup { site, backup, pack in
+            let cluster = pack.removingLastComponent().removingLastComponent()
+            let record = cluster.pushing(FilePath("backups/\(backup)/backup.json"))
+            let text = try #require(try SmallFile.readText(record))
+            for (changed, message) in [
+                (text.replacing("\"node1\"", with: "\"node2\""), "backup.json: its CRC is"),
+                (text.replacing("\"record_crc32c\"", with: "\"record_crc32d\""), "backup.json: it has no record_crc32c"),
+            ] {
+                try overwrite(record, changed.utf8)
+                for command in [["list"], ["verify", backup], ["restore", backup, site.directory.appending("restored").string]] {
+                    #expect(try Reader(site).fail(command).contains(message))
+                }
+            }
+        }
+    }
+
     @Test("says which files it could not restore, and why")
     func namesDamagedFiles() throws {
         try withBackup { site, backup, pack in
@@ -204,7 +222,9 @@ private struct Reader {
     }
 
     /// What it says of the damage.
-    func fail(_ arguments: String...) throws -> String {
+    func fail(_ arguments: String...) throws -> String { try fail(arguments) }
+
+    func fail(_ arguments: [String]) throws -> String {
         let outcome = try run(arguments)
         guard outcome.status == .exited(1) else { throw TestFailure("reader.py \(arguments): \(outcome.status)") }
         return outcome.errors

@@ -130,6 +130,17 @@ def read_document(path):
     return document
 
 
+def read_record(path):
+    """A document that has the CRC of its own text as a field, where that field's digits count as zeros."""
+    document, text = read_document(path), path.read_bytes()
+    seals = list(re.finditer(rb'"record_crc32c"\s*:\s*"([0-9a-f]{8})"', text))
+    require(len(seals) == 1, f"{path}: it has no record_crc32c, or several")
+    begin, end = seals[0].span(1)
+    crc = crc32c(text[:begin] + b"00000000" + text[end:])
+    require(crc == int(seals[0][1], 16), f"{path}: its CRC is {crc:08x}, not {document['record_crc32c']}")
+    return document
+
+
 def read_described(path, content):
     """The bytes of a file that backup.json describes by {"bytes": n, "crc32c": hex}."""
     data = path.read_bytes()
@@ -323,7 +334,7 @@ class Pack:
 class Backup:
     def __init__(self, cluster, identifier):
         self.cluster, self.id, self.folder = cluster, identifier, cluster / "backups" / identifier
-        self.document = read_document(self.folder / "backup.json")
+        self.document = read_record(self.folder / "backup.json")
 
     def map(self):
         stored = read_described(self.folder / "map.zst", self.document["map"])

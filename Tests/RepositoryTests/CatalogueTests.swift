@@ -39,7 +39,9 @@ struct CatalogueTests {
         }
     }
 
-    @Test("says what is missing and what to do", arguments: ["latest", "oldest", "weekly", "../main", ""])
+    @Test(
+        "says what is missing and what to do",
+        arguments: ["latest", "oldest", "weekly", "../main", "", ".", "..", "20261122T150405Z/config"])
     func findsNothing(reference: String) throws {
         try RepositoryExample.with { example in
             let failure = try #require(throws: Failure.self) { try example.catalogue.find(reference) }
@@ -120,13 +122,58 @@ struct CatalogueTests {
     @Test("of a newer format is refused, and says which backup it is")
     func newerFormat() throws {
         try RepositoryExample.with { example in
-            let record = try example.backup()
-            let path = example.catalogue.directory(of: record.id).appending("backup.json")
-            let text = try #require(try SmallFile.readText(path))
-            try overwrite(path, text.replacing("\"format\" : 1", with: "\"format\" : 7").utf8)
+            var record = try example.backup()
+            record.format = 7
+            try overwrite(Self.recordPath(example, record.id), record.bytes())
             let failure = try #require(throws: Failure.self) { try example.catalogue.entries() }
             #expect(failure.code == .unsupported && failure.message.contains(record.id))
         }
+    }
+
+    @Test("finds one by its identifier whatever is wrong with the others")
+    func findsOnlyOne() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup([], .example(id: "20261121T000000Z"))
+            var newer = try example.backup([], .example(id: "20261122T000000Z", end: "0/300000"))
+            newer.format = 7
+            try overwrite(Self.recordPath(example, newer.id), newer.bytes())
+            #expect(try example.catalogue.find(record.id).id == record.id)
+            #expect(throws: Failure.self) { try example.catalogue.find("latest") }
+        }
+    }
+
+    @Test("passes over a damaged record, but for who asks for that one")
+    func damagedRecord() throws {
+        try RepositoryExample.with { example in
+            try example.backup([], .example(id: "20261121T000000Z", name: "weekly"))
+            try example.backup([], .example(id: "20261122T000000Z", name: "weekly", end: "0/300000"))
+            let path = Self.recordPath(example, "20261122T000000Z")
+            try overwrite(path, #require(try SmallFile.readText(path)).replacing("\"node1\"", with: "\"node2\"").utf8)
+            #expect(try example.catalogue.entries().map(\.status) == [.damaged, .done])
+            for reference in ["latest", "oldest", "weekly"] {
+                #expect(try example.catalogue.find(reference).id == "20261121T000000Z")
+            }
+            #expect(try example.catalogue.find("20261122T000000Z").isUnreadable)
+            let failure = try #require(throws: Failure.self) { try example.catalogue.findComplete("20261122T000000Z") }
+            #expect(failure.code == .damaged)
+        }
+    }
+
+    @Test("follows a link to a backup that lies elsewhere")
+    func link() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup()
+            let elsewhere = example.directory.appending("elsewhere")
+            try Directory.rename(example.catalogue.directory(of: record.id), to: elsewhere)
+            try Directory.link(elsewhere.string, at: example.catalogue.directory(of: record.id))
+            #expect(try example.catalogue.entries().map(\.status) == [.done])
+            #expect(try example.catalogue.find("latest").id == record.id)
+            #expect(try example.catalogue.find(record.id).status == .done)
+        }
+    }
+
+    static func recordPath(_ example: RepositoryExample, _ id: String) -> FilePath {
+        example.catalogue.directory(of: id).appending("backup.json")
     }
 
     @Test("keeps a backup until it is released")
