@@ -17,10 +17,11 @@ struct ListCommand: ParsableCommand {
         let system = try repository.system()
         let entries = try system == nil ? [] : Catalogue(repository).entries()
         let window = try system.flatMap { try RecoveryWindow(WALArchive(repository, system: $0), entries) }
-        let document = Document(
-            backups: entries.map { BackupDocument($0, cluster: file.name) }, recoveryWindow: window,
-            storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, +))
-        try output.data(document) { document.text(output) }
+        try output.data(
+            Document(
+                backups: entries.map { BackupDocument($0, cluster: file.name) }, recoveryWindow: window,
+                storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, +))
+        ) { Self.text(entries, window, output) }
         if entries.isEmpty { output.next("pgark backup") }
     }
 
@@ -28,33 +29,38 @@ struct ListCommand: ParsableCommand {
         let backups: [BackupDocument]
         @Nullable var recoveryWindow: RecoveryWindow?
         let storedBytes: Int
-
-        func text(_ output: Output) -> String {
-            guard !backups.isEmpty else { return "no backups yet" }
-            let table = Output.table(
-                ["backup", "node", "status", "method", "ended", "data", "stored", "WAL", "took", "name"],
-                backups.map { backup in
-                    [
-                        backup.id, backup.node ?? "-", Self.painted(backup, output), backup.method?.rawValue ?? "-",
-                        backup.endTime?.shortText ?? "-", Self.size(backup.dataBytes), Self.size(backup.storedBytes),
-                        Self.size(backup.walBytes), backup.durationSeconds.map(Output.duration) ?? "-", backup.name ?? "",
-                    ]
-                })
-            return table + (recoveryWindow.map { "\n" + $0.text } ?? "")
-        }
-
-        private static func painted(_ backup: BackupDocument, _ output: Output) -> String {
-            let style: Output.Style =
-                switch backup.status {
-                case .done: .good
-                case .running: .warning
-                case .failed, .damaged: .bad
-                }
-            return output.paint(backup.status.rawValue, style) + (backup.kept ? ", kept" : "")
-        }
-
-        private static func size(_ bytes: Int?) -> String { bytes.map { "\(ByteCount($0))" } ?? "-" }
     }
+
+    // MARK: For a person
+
+    private static func text(_ entries: [Catalogue.Entry], _ window: RecoveryWindow?, _ output: Output) -> String {
+        guard !entries.isEmpty else { return "no backups yet" }
+        let table = Output.table(
+            ["backup", "node", "status", "method", "ended", "data", "stored", "WAL", "took", "name"],
+            entries.map { row($0, output) })
+        return table + (window.map { "\n" + $0.text } ?? "")
+    }
+
+    private static func row(_ entry: Catalogue.Entry, _ output: Output) -> [String] {
+        let record = entry.record
+        return [
+            entry.id, record?.node ?? "-", painted(entry, output), record?.method.rawValue ?? "-",
+            record?.endTime.shortText ?? "-", size(record?.dataBytes), size(record?.storedBytes), size(record?.walBytes),
+            (record?.durationSeconds).map(Output.duration) ?? "-", record?.name ?? "",
+        ]
+    }
+
+    private static func painted(_ entry: Catalogue.Entry, _ output: Output) -> String {
+        let style: Output.Style =
+            switch entry.status {
+            case .done: .good
+            case .running: .warning
+            case .failed, .damaged: .bad
+            }
+        return output.paint(entry.status.rawValue, style) + (entry.isKept ? ", kept" : "")
+    }
+
+    private static func size(_ bytes: Int?) -> String { bytes.map { "\(ByteCount($0))" } ?? "-" }
 }
 
 /// From where to where any moment can be restored.
@@ -67,13 +73,14 @@ struct RecoveryWindow: Encodable {
 
     /// Nil where there is nothing to restore from.
     init?(_ archive: WALArchive, _ entries: [Catalogue.Entry]) throws {
-        guard let oldest = entries.compactMap(\.record).last, let last = try archive.ranges().last else { return nil }
+        let ranges = try archive.ranges()
+        guard let oldest = entries.last(where: { $0.record != nil })?.record, let last = ranges.last else { return nil }
         let moment = try archive.moment()
         fromTime = oldest.endTime
         toTime = moment?.time
         fromLSN = oldest.endLSN
         toLSN = moment?.durableLSN ?? last.to
-        gaps = try WALStatusDocument(archive).gaps.filter { $0.toLSN > oldest.beginLSN }
+        gaps = WALStatusDocument.gaps(ranges).filter { $0.toLSN > oldest.beginLSN }
     }
 
     var text: String {

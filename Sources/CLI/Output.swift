@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 import PostgresModel
 import Storage
@@ -18,21 +17,21 @@ package struct Output: Sendable {
 
     // MARK: Data
 
-    /// Prints `document` where JSON was asked for, else what `text` makes.
-    func data(_ document: some Encodable, text: () -> String) throws {
+    /// Prints `document` where JSON was asked for, else what `text` makes. Only one of them is made.
+    func data<Document: Encodable>(_ document: @autoclosure () throws -> Document, text: () -> String) throws {
         if json {
-            FileHandleText.write(try Self.encoded(document) + "\n", to: STDOUT_FILENO)
+            FileHandleText.write(try Self.encoded(document()), to: STDOUT_FILENO)
         } else {
             let text = text()
             if !text.isEmpty { FileHandleText.write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
         }
     }
 
-    package static func encoded(_ document: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        return String(decoding: try encoder.encode(Document(content: document)), as: UTF8.self)
+    /// One JSON document, and a line of its own.
+    package static func encoded(_ document: some Encodable) throws -> [UInt8] {
+        var bytes = try JSONText.bytes(of: Document(content: document), snakeCase: true)
+        bytes.append(UInt8(ascii: "\n"))
+        return bytes
     }
 
     /// Adds the schema number beside the fields of the content.
@@ -65,7 +64,7 @@ package struct Output: Sendable {
                     code: failure.code.rawValue, message: failure.message,
                     detail: failure.details.isEmpty ? nil : failure.details.joined(separator: "\n"), hint: failure.hint))
             // A document of strings cannot fail to encode; were it to, the plain text still says what happened.
-            if let text = try? Self.encoded(document) { return FileHandleText.write(text + "\n", to: STDOUT_FILENO) }
+            if let bytes = try? Self.encoded(document) { return FileHandleText.write(bytes, to: STDOUT_FILENO) }
         }
         var lines = ["pgark: \(failure.message)"]
         lines += failure.details.map { "detail: \($0)" }
@@ -110,15 +109,19 @@ package struct Output: Sendable {
     /// Columns padded to their widest cell. Cells may hold paint, which takes no room.
     package static func table(_ header: [String], _ rows: [[String]]) -> String {
         let all = [header] + rows
-        let widths = header.indices.map { column in all.map { visibleCount($0[column]) }.max() ?? 0 }
-        return all.map { row in
-            row.enumerated().map { column, cell in
-                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - visibleCount(cell))
+        let counts = all.map { $0.map(visibleCount) }
+        let widths = header.indices.map { column in counts.reduce(0) { max($0, $1[column]) } }
+        return zip(all, counts).map { row, counts in
+            row.indices.map { column in
+                column == row.count - 1
+                    ? row[column] : row[column] + String(repeating: " ", count: widths[column] - counts[column])
             }.joined(separator: "  ")
         }.joined(separator: "\n")
     }
 
     private static func visibleCount(_ text: String) -> Int {
+        // Mostly each byte is a letter, and then nothing need be known of Unicode.
+        if text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text.utf8.count }
         var count = 0
         var isInEscape = false
         for character in text {
@@ -145,8 +148,10 @@ package struct Output: Sendable {
 
 /// Writes text to a descriptor, whole.
 enum FileHandleText {
-    static func write(_ text: String, to descriptor: Int32) {
-        var bytes = Array(text.utf8)[...]
+    static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+    static func write(_ bytes: [UInt8], to descriptor: Int32) {
+        var bytes = bytes[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }

@@ -44,15 +44,16 @@ struct OutputTests {
     @Test("as JSON has the schema's number, snake case and UTC")
     func json() throws {
         struct Document: Encodable { let endLSN: LSN, beginTime: Timestamp, dataBytes: Int }
-        let text = try Output.encoded(Document(endLSN: LSN("0/3000168")!, beginTime: Timestamp(seconds: 0), dataBytes: 5))
+        let bytes = try Output.encoded(Document(endLSN: LSN("0/3000168")!, beginTime: Timestamp(seconds: 0), dataBytes: 5))
         #expect(
-            text == """
+            String(decoding: bytes, as: UTF8.self) == """
                 {
                   "begin_time" : "1970-01-01T00:00:00Z",
                   "data_bytes" : 5,
                   "end_lsn" : "0/3000168",
                   "schema" : 1
                 }
+
                 """)
     }
 }
