@@ -1,3 +1,4 @@
+import Glibc
 package import PostgresModel
 package import Repository
 import Storage
@@ -122,6 +123,35 @@ package struct RepositoryExample: Sendable {
             contents.append((Content(entry.path, Array(bytes[..<size])), checksum))
         }
         return contents
+    }
+
+    /// A repository with so many backups, ended one after the other, and segments of their WAL, for who looks at nothing but
+    /// records and names: nothing else is there. Returns the backups' identifiers, newest first.
+    package static func many(backups: Int, segments: Int, root: FilePath, cluster: String) throws -> [String] {
+        let repository = Repository(root: root, cluster: cluster)
+        try repository.prepare(for: system)
+        let first = Timestamp(seconds: 1_795_359_845)
+        let ids = try (0..<backups).map { number in
+            let ended = Timestamp(microseconds: first.microseconds + Int64(number) * 3_600_000_000)
+            let begin = Self.segment(UInt64(1 + number * segments / backups)).start(size: system.walSegmentSize)
+            var record = BackupRecord.example(
+                id: ended.compactText, name: number % 7 == 0 ? "weekly" : nil, begin: "\(begin)", end: "\(begin + 256)",
+                ended: ended)
+            record.configuration = ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"].map {
+                .init(kind: .config, path: "/etc/postgresql/15/main/\($0)", name: $0, content: .init(bytes: 0, checksum: 0))
+            }
+            let directory = Catalogue(repository).directory(of: record.id)
+            guard mkdir(directory.string, 0o755) == 0 else { throw Failure.system("create directory", directory) }
+            try overwrite(directory.appending("backup.json"), record.bytes())
+            return record.id
+        }
+        let archive = WALArchive(repository, system: system)
+        for number in 1...UInt64(segments) {
+            let path = archive.archivedPath(segment(number))
+            try Directory.create(path.removingLastComponent())
+            try overwrite(path, [])
+        }
+        return ids.reversed()
     }
 
     // MARK: WAL
