@@ -42,6 +42,8 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
+    if abs(value) < 2**20:
+        return f"{value / 2**10:.0f} KiB"
     return f"{value / 2**20:.1f} MiB" if value < 1000 * 2**20 else f"{value / 2**30:.2f} GiB"
 
 
