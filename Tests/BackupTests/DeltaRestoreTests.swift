@@ -111,6 +111,21 @@ struct DeltaRestoreTests {
         }
     }
 
+    /// A block of zeros has the sum of one that is not there.
+    @Test("gives a file that ends in zeros its length back", arguments: [0, 1, 8191, 8192, 8193, 16_384, 20_000, 24_999])
+    func zeros(left: Int) throws {
+        try RepositoryExample.with { example in
+            let content = Content("base/5/1", [UInt8](repeating: 1, count: 100) + [UInt8](repeating: 0, count: 24_900))
+            let record = try RestoreExample.backup(example, [content, RestoreExample.control])
+            _ = try RestoreExample.restore(example, record)
+            let path = RestoreExample.data(example).pushing("base/5/1")
+            try overwrite(path, content.bytes.prefix(left))
+            let outcome = try RestoreExample.restore(example, record, delta: true)
+            #expect(try SmallFile.read(path) == content.bytes)
+            #expect(outcome.writtenBytes == Self.wrongBytes(Array(content.bytes.prefix(left)), content.bytes))
+        }
+    }
+
     /// What is in the place of a directory, or beside the files, is removed and not followed.
     @Test("follows no link out of the directory")
     func links() throws {

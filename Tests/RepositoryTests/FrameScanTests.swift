@@ -96,6 +96,16 @@ struct FrameScanTests {
         }
     }
 
+    @Test("shows the only block there is, and nothing of nothing", arguments: [1, 3])
+    func little(threads: Int) throws {
+        try RepositoryExample.with { example in
+            let one = try example.backup([Content("empty", []), Content("a", [1])], .example(id: "20261121T000000Z"))
+            #expect(try Self.scan(example.reader(one), threads: threads) == 1)
+            let none = try example.backup([Content("empty", [])], .example(id: "20261122T000000Z"))
+            #expect(try Self.scan(example.reader(none), threads: threads) == 0)
+        }
+    }
+
     /// More files than a batch holds.
     @Test("goes through any number of files")
     func manyFiles() throws {
@@ -151,7 +161,7 @@ struct FrameScanTests {
     }
 
     /// More jobs than may wait, so that the caller has to wait too.
-    @Test("ends with what a consumer threw, wherever that was", arguments: [1, 4], [0, 1, 50, 200])
+    @Test("ends with what a consumer threw, wherever that was", arguments: [1, 4], [0, 1, 50, 200, 299])
     func failure(threads: Int, job: Int) throws {
         try RepositoryExample.with { example in
             let reader = try Self.manyFrames(example)
