@@ -11,8 +11,7 @@ extension Pgark {
     package func flaws(held: Set<Lock> = [], leftovers: Int = 1) throws -> [String] {
         var flaws: [String] = []
         let statuses = try self("list").backups.array.map { $0.status.string ?? "" }
-        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > leftovers
-        {
+        if !statuses.allSatisfy({ ["done", "failed"].contains($0) }) || statuses.count(where: { $0 == "failed" }) > leftovers {
             flaws.append("the backups are \(statuses)")
         }
         for lock in Lock.allCases where !held.contains(lock) {
