@@ -64,7 +64,9 @@ package final class BackgroundProcess: Sendable {
         kill()
         let status = status
         if status == .killed(signal: SIGKILL) { return true }
-        guard status == .exited(0) else { throw TestFailure("\(command): \(status.map { "\($0)" } ?? "it lives")\n\(output)") }
+        guard status == .exited(0) else {
+            throw TestFailure("\(command): \(status.map(String.init(describing:)) ?? "it lives")\n\(output)")
+        }
         return false
     }
 

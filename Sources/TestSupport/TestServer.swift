@@ -152,9 +152,9 @@ package struct TestServer: Sendable {
     }
 
     /// A digest of all that pg_dump prints of a database, but for the random word in its first and last lines.
-    package func dumpDigest(database: String = "postgres") throws -> String {
-        let script = "pg_dump --dbname=\"$0\" | grep -v '^.\\(un\\)\\?restrict ' | sha256sum"
-        var command = Command("/bin/sh", ["-c", script, "\(conninfo(database: database))"])
+    package func dumpDigest(database: String = "postgres", _ options: String...) throws -> String {
+        let script = "pg_dump --dbname=\"$0\" \"$@\" | grep -v '^.\\(un\\)\\?restrict ' | sha256sum"
+        var command = Command("/bin/sh", ["-c", script, "\(conninfo(database: database))"] + options)
         command.environment["PATH"] = "\(instance.programs.directory):/usr/bin:/bin"
         return try command.run().output
     }

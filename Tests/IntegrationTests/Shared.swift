@@ -4,6 +4,7 @@ import PostgresModel
 import Storage
 import SystemPackage
 import TestSupport
+import Testing
 
 extension TestSite {
     func isAbsent(_ path: FilePath) throws -> Bool { try !Directory.exists(path) }
@@ -40,4 +41,35 @@ extension TestServer {
     func markers() throws -> Int? { Int(try value("SELECT count(*) FROM public.marker")) }
 
     func slots() throws -> [String?] { try sql("SELECT slot_name FROM pg_replication_slots ORDER BY 1").map { $0[0] } }
+}
+
+extension Pgark {
+    /// Restores a backup to the moment when it was taken, into a new directory, and lets everything judge that can:
+    /// PostgreSQL's programs, and the dumps of the server that was backed up. `check` sees the running server.
+    func expectRestored(
+        _ state: BackedUpState, _ arguments: [String] = [], sourceLocation: SourceLocation = #_sourceLocation,
+        check: (TestServer) throws -> Void = { _ in }
+    ) throws {
+        let restored = try restore(to: "restored-\(state.id)", [state.id, "--target-immediate"] + arguments)
+        defer { restored.discard() }
+        try restored.expect(state, sourceLocation: sourceLocation, check: check)
+    }
+}
+
+extension TestServer {
+    /// A directory that was just restored is what the server had when the backup was taken.
+    func expect(
+        _ state: BackedUpState, sourceLocation: SourceLocation = #_sourceLocation, check: (TestServer) throws -> Void = { _ in }
+    ) throws {
+        #expect(try problems() == [], "\(state.id)", sourceLocation: sourceLocation)
+        try recover()
+        #expect(try dumps() == state.dumps, "\(state.id)", sourceLocation: sourceLocation)
+        try check(self)
+        if try value("SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'") == "1" {
+            try instance.run(
+                "pg_amcheck", ["--all", "--install-missing", "--heapallindexed", "--parent-check"], environment: environment)
+        }
+        try stop()
+        try instance.run("pg_checksums", ["--check", "--pgdata=\(data)"])
+    }
 }
