@@ -1,6 +1,4 @@
 import Postgres
-import Storage
-import SystemPackage
 
 /// A backup, and what its server had when it was taken.
 package struct BackedUpState: Sendable {
@@ -21,14 +19,6 @@ extension Pgark {
         let backup = try succeed(["backup", "--node", server.name] + arguments)
         guard let id = backup.id.string else { throw TestFailure("a backup without an id: \(backup)") }
         return BackedUpState(backup: backup, id: id, dumps: dumps)
-    }
-
-    /// The names of the packs that a backup refers to, its own and others'.
-    package func packs(of id: String) throws -> [String] {
-        guard let list = try SmallFile.readText(repository.pushing(FilePath("backups/\(id)/packs"))) else {
-            throw TestFailure("backup \(id) has no list of packs")
-        }
-        return list.split(separator: "\n").map(String.init)
     }
 }
 

@@ -17,7 +17,8 @@ struct DeltaTests {
             try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
             for (table, place) in [("near", "pg_default"), ("far", "space")] {
                 try node.sql(
-                    "CREATE TABLE public.\(table) TABLESPACE \(place) AS SELECT n, md5(n::text) AS r FROM generate_series(1, 50000) n")
+                    "CREATE TABLE public.\(table) TABLESPACE \(place) AS SELECT n, md5(n::text) AS r FROM generate_series(1, 50000) n"
+                )
             }
             let older = try pgark.backUp(node)
             try node.sql("UPDATE public.near SET r = 'new' WHERE n % 5000 = 0")
