@@ -43,6 +43,40 @@ struct DamageTests {
         }
     }
 
+    @Test("is remembered: show says damaged, and the next backup stores anew what was hit, so that it can be restored")
+    func rememberedDamage() throws {
+        try with { site, node, pgark, relation in
+            // Who looks at rows for the first time changes their pages.
+            let dump = try node.dumpDigest()
+            try pgark("delete", "latest", "--yes")
+            let backup = try #require(try pgark("backup").id.string)
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            try site.withDamage(pack, at: File(pack, .read).size / 2) {
+                #expect(try pgark.problems("verify", backup).count == 1)
+                #expect(try pgark("list").backups[0].status.string == "damaged")
+                let shown = try pgark("show", backup)
+                #expect(shown.status.string == "damaged" && shown.problems[0].file.string == relation, "\(shown)")
+
+                let next = try pgark("backup")
+                #expect(next.method.string == "incremental" && next.reference.string == backup, "\(next)")
+                let stored = try #require(next.stored_bytes.int)
+                #expect((1..<2 << 20).contains(stored), "\(stored) bytes: more than the frame that was hit")
+                #expect(try pgark("verify", "latest", "--deep").problems.array.isEmpty)
+                let restored = try pgark.restore()
+                try restored.recover()
+                #expect(try restored.dumpDigest() == dump)
+                // Of the damaged one nothing is handed out still.
+                let place = site.directory.appending("damaged")
+                try pgark.fails(.damaged, 1, "restore", backup, "--to", place.string, "--yes")
+                #expect(try !Directory.exists(place.pushing(FilePath("global/pg_control"))))
+            }
+            // What was damaged and is not any more is done again, once somebody has looked.
+            try pgark("verify", backup)
+            let listed = try pgark("list")
+            #expect(listed.backups.array.allSatisfy { $0.status.string == "done" }, "\(listed)")
+        }
+    }
+
     @Test("whose frame header is hit, or whose pack is missing or cut short, is found and never restored")
     func damagedStructure() throws {
         try with { site, _, pgark, _ in

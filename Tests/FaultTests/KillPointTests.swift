@@ -52,6 +52,54 @@ struct KillPointTests {
         }
     }
 
+    /// What is left over of it is neither shown nor in the way, and the next deletion or backup takes it away.
+    @Test("a deletion leaves each backup whole or gone, and what is left restores")
+    func deletion() throws {
+        let points = Self.points([
+            "rename": 3, "fsync": 6, "unlink": 6, "rmdir": 1, "pwrite64": 3, "fdatasync": 1, "copy_file_range": 1,
+        ])
+        try TestSite.with(18) { site in
+            let node = try site.primary(settings: ["summarize_wal": "on"])
+            // Holds what is between two backups, each of which streams its own WAL.
+            try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
+            try node.fill("large", megabytes: 12)
+            let pgark = try site.pgark(node)
+            let first = try #require(try pgark("backup").id.string)
+            // Most of the first one's pack is dead without it, but not all.
+            try node.sql("UPDATE large SET filler = filler")
+            let last = try #require(try pgark("backup").id.string)
+            let dump = try node.dumpDigest()
+            let template = site.directory.appending("template")
+            try Directory.rename(pgark.repository.removingLastComponent(), to: template)
+            var killed = 0
+            for (number, point) in points.enumerated() {
+                let pgark = try site.pgark(node, repository: "repository\(number)")
+                let root = pgark.repository.removingLastComponent()
+                try Directory.removeTree(root)
+                try site.command("/bin/cp", ["--archive", template.string, root.string]).run()
+                let status = try pgark.command(["delete", first, "--yes"], under: point.wrapper).outcome().status
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.description)")
+                killed += status == .exited(0) ? 0 : 1
+                try pgark.expectWhole(point.description)
+                #expect(try pgark("verify", "--all", "--deep").problems.array.isEmpty, "\(point.description)")
+                if try pgark("list").backups.array.contains(where: { $0.id.string == first }) {
+                    try pgark("delete", first, "--yes")
+                } else {
+                    try pgark("backup")
+                }
+                try pgark.expectNoGarbage(point.description)
+                if number % 5 == 0 {
+                    let restored = try pgark.restore(to: "restored", [last, "--target-immediate"])
+                    try restored.recover()
+                    #expect(try restored.dumpDigest() == dump, "\(point.description)")
+                    restored.discard()
+                }
+                try Directory.removeTree(root)
+            }
+            #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")
+        }
+    }
+
     @Test("a restore can be begun anew in the same directory")
     func restore() throws {
         let points = Self.points([

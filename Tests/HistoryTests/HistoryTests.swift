@@ -38,7 +38,8 @@ struct HistoryTests {
 
             let survivors = try stage.survivors()
             #expect(Set(survivors.map(\.id)) == Set(existing), "\(seed)")
-            #expect(try stage.pgark.garbage() == [], "\(seed)")
+            let garbage = try stage.pgark.garbage()
+            #expect(garbage == [], "\(seed)")
             try stage.expectAllRestore(survivors)
             try stage.expectNothingLeft(afterDeleting: survivors.shuffled(using: &generator))
         }

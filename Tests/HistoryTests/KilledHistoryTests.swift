@@ -8,6 +8,7 @@ struct KilledHistoryTests {
     private static let backups = 12
     private static let kills = 15
     private static let survivors = 6
+    private static let least = 3
     /// Kills that come too late must be few enough that there are sufficient others after so many backups.
     private static let mostBackups = 40
 
@@ -20,24 +21,28 @@ struct KilledHistoryTests {
             func anyBackup() throws -> String {
                 try #require(try stage.survivors().map(\.id).randomElement(using: &generator))
             }
+            // There shall be something left to restore.
+            func deletable() throws -> String? { try stage.survivors().count > Self.least ? anyBackup() : nil }
             while backups < Self.backups || killer.allKills < Self.kills {
                 #expect(backups < Self.mostBackups, "only \(killer.kills) were killed in time, \(seed)")
                 try stage.live(Int.random(in: 1...40, using: &generator))
                 try killer.kill("backup")
                 // What comes next is as random as what was killed.
-                if backups > 3, Bool.random(using: &generator) { try killer.kill("delete", anyBackup(), "--yes") }
-                if backups > 3, Bool.random(using: &generator) { try killer.complete("delete", anyBackup(), "--yes") }
+                if Bool.random(using: &generator), let id = try deletable() { try killer.kill("delete", id, "--yes") }
+                if Bool.random(using: &generator), let id = try deletable() { try killer.complete("delete", id, "--yes") }
                 try killer.complete("backup")
                 backups += 1
-                if backups > 3 { try killer.kill("delete", anyBackup(), "--yes") }
+                if let id = try deletable() { try killer.kill("delete", id, "--yes") }
             }
-            while try stage.survivors().count > Self.survivors { try killer.complete("delete", anyBackup(), "--yes") }
+            // One at least, which takes away what the last kill left.
+            repeat { try killer.complete("delete", anyBackup(), "--yes") } while try stage.survivors().count > Self.survivors
             try stage.end()
             print("\(backups) backups, killed: \(killer.kills), leftovers: \(killer.leftovers)")
             #expect(killer.kills["backup"] != nil && killer.kills["delete"] != nil && killer.leftovers > 0, "\(killer), \(seed)")
 
             let survivors = try stage.survivors()
-            #expect(try stage.pgark.garbage() == [], "\(seed)")
+            let garbage = try stage.pgark.garbage()
+            #expect(garbage == [], "\(seed)")
             try stage.expectAllRestore(survivors)
             try stage.expectNothingLeft(afterDeleting: survivors.shuffled(using: &generator))
         }
