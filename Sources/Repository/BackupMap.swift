@@ -75,9 +75,8 @@ enum BackupMap {
             guard let target = scanner.text() else { return nil }
             content = .link(target: target)
         case file:
-            guard let size = scanner.variable(), let checksum = scanner.integer(), let extents = extents(&scanner) else {
-                return nil
-            }
+            guard let size = scanner.variable(), let checksum = scanner.integer(), let extents = try extents(of: path, &scanner)
+            else { return nil }
             content = .file(size: size, checksum: checksum, extents: extents)
         default: throw Failure(.damaged, "it has an entry of the unknown kind \(kind)")
         }
@@ -87,7 +86,7 @@ enum BackupMap {
         return MapEntry(path: path, mode: mode, modified: Int64(modified), kind: content)
     }
 
-    private static func extents(_ scanner: inout ByteScanner) -> [Extent]? {
+    private static func extents(of path: String, _ scanner: inout ByteScanner) throws -> [Extent]? {
         guard let count = scanner.variable(), count <= (scanner.bytes.count - scanner.position) / 4 else { return nil }
         var extents: [Extent] = []
         extents.reserveCapacity(count)
@@ -95,7 +94,10 @@ enum BackupMap {
             guard let blocks = scanner.variable(), let pack = scanner.variable(), let frame = scanner.variable(),
                 let block = scanner.variable()
             else { return nil }
-            extents.append(Extent(blocks: blocks, pack: pack, frame: frame, block: block))
+            guard let extent = Extent(exactly: blocks, pack: pack, frame: frame, block: block) else {
+                throw Failure(.damaged, "its entry for \(path) has an impossible extent")
+            }
+            extents.append(extent)
         }
         return extents
     }

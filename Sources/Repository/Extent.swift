@@ -1,17 +1,38 @@
 /// Where consecutive blocks of a file are: in consecutive blocks of one frame of one pack.
+///
+/// Small, because after many increments a file has as many of them as it has blocks.
 package struct Extent: Equatable, Sendable {
-    package var blocks: Int
+    private var storedPack: UInt32
+    private var storedFrame: UInt32
+    private var storedBlocks: UInt8
+    private var storedBlock: UInt8
+
+    /// At most `Frame.blockCapacity`.
+    package var blocks: Int {
+        get { Int(storedBlocks) }
+        set { storedBlocks = UInt8(newValue) }
+    }
+
     /// An index into the backup's list of packs.
-    package var pack: Int
-    package var frame: Int
+    package var pack: Int {
+        get { Int(storedPack) }
+        set { storedPack = UInt32(newValue) }
+    }
+
+    package var frame: Int { Int(storedFrame) }
     /// The first of them in the frame's content.
-    package var block: Int
+    package var block: Int { Int(storedBlock) }
 
     package init(blocks: Int, pack: Int, frame: Int, block: Int) {
-        self.blocks = blocks
-        self.pack = pack
-        self.frame = frame
-        self.block = block
+        self.init(exactly: blocks, pack: pack, frame: frame, block: block)!
+    }
+
+    /// Nil for what no extent can be.
+    init?(exactly blocks: Int, pack: Int, frame: Int, block: Int) {
+        guard let pack = UInt32(exactly: pack), let frame = UInt32(exactly: frame), let blocks = UInt8(exactly: blocks),
+            let block = UInt8(exactly: block)
+        else { return nil }
+        (storedPack, storedFrame, storedBlocks, storedBlock) = (pack, frame, blocks, block)
     }
 
     /// A bit for each block of the frame that is one of these.

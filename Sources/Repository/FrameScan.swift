@@ -10,11 +10,20 @@ import SystemPackage
 package final class FrameScan: Sendable {
     /// Some blocks of a file.
     package struct Piece: Sendable {
-        /// An index into the batch's files.
-        package let file: Int
-        /// The number of the first block in the file.
-        package let position: Int
+        private let storedFile: UInt32
+        private let storedPosition: UInt32
         package let extent: Extent
+
+        /// An index into the batch's files.
+        package var file: Int { Int(storedFile) }
+        /// The number of the first block in the file.
+        package var position: Int { Int(storedPosition) }
+
+        fileprivate init(file: Int, position: Int, extent: Extent) {
+            storedFile = UInt32(file)
+            storedPosition = UInt32(position)
+            self.extent = extent
+        }
     }
 
     package struct Batch: Sendable {

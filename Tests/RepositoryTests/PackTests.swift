@@ -200,8 +200,8 @@ struct PackTests {
     @Test(
         "is asked in vain for what it does not have",
         arguments: [
-            Extent(blocks: 1, pack: 0, frame: 3, block: 0), Extent(blocks: 1, pack: 0, frame: 1 << 32, block: 0),
-            Extent(blocks: 1, pack: 0, frame: Int.max, block: 0), Extent(blocks: 1, pack: 1, frame: 0, block: 0),
+            Extent(blocks: 1, pack: 0, frame: 3, block: 0), Extent(blocks: 1, pack: 0, frame: 1 << 31, block: 0),
+            Extent(blocks: 1, pack: 1, frame: 0, block: 0),
             Extent(blocks: 2, pack: 0, frame: 2, block: 0), Extent(blocks: 1, pack: 0, frame: 2, block: 1),
             Extent(blocks: 64, pack: 0, frame: 0, block: 1), Extent(blocks: 1, pack: 0, frame: 2, block: 63),
         ])
