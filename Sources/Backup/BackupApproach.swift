@@ -23,8 +23,9 @@ struct BackupApproach {
         BackupApproach(reference: reference, asksForChanges: false, reason: reason)
     }
 
-    /// Changes are asked for since the newest backup through whose end the server's history passes: a server knows nothing
-    /// of other histories (src/backend/backup/basebackup_incremental.c, PrepareForIncrementalBackup).
+    /// Changes are asked for since the newest backup through whose end the server's history passes. A server takes any backup
+    /// of a timeline that its history has, also one that went on where the history left that timeline
+    /// (src/backend/backup/basebackup_incremental.c, PrepareForIncrementalBackup), and would not send what differs from there.
     static func choose(
         full isFull: Bool, _ catalogue: Catalogue, _ connection: Connection, _ identity: Connection.SystemIdentity
     ) throws -> BackupApproach {
@@ -36,9 +37,12 @@ struct BackupApproach {
             ? TimelineHistory(of: .first)
             : TimelineHistory(parsing: connection.timelineHistory(identity.timeline).content, of: identity.timeline)
         let version = connection.serverVersion
-        let approach = BackupApproach(
-            reference: records.first { history.contains($0.endLSN, on: $0.timeline) } ?? newest, asksForChanges: true,
-            reason: nil)
+        guard let common = records.first(where: { history.contains($0.endLSN, on: $0.timeline) }) else {
+            // What is compared may be of any history.
+            return BackupApproach(
+                reference: newest, asksForChanges: false, reason: "no earlier backup is of the server's history")
+        }
+        let approach = BackupApproach(reference: common, asksForChanges: true, reason: nil)
         guard version.major >= 17 else {
             return approach.readingEverything("PostgreSQL \(version.major) cannot tell what changed")
         }

@@ -118,7 +118,8 @@ package struct BackupJob {
             try ManifestComparison(received: received, manifest: catalogue.manifestPath(id)).run()
             let configuration = try ConfigurationFiles(settings.connection, application: Self.application)
                 .save(to: directory.appending("config"))
-            let badPages = try confirm(summary.badPages, since: started.lsn) + summary.carriedBadPages
+            let confirmed = try confirm(summary.badPages, since: started.lsn)
+            let badPages = confirmed + summary.carriedBadPages
             try wal.wait(from: started.lsn, to: content.end.lsn, on: content.end.timeline)
             let manifest = try BackupWriter.describe(catalogue.manifestPath(id))
             let stored = summary.storedBytes + manifest.bytes + configuration.files.reduce(0) { $0 + $1.content.bytes }
@@ -135,7 +136,8 @@ package struct BackupJob {
                 manifest: manifest, packs: summary.packs,
                 tablespaces: started.tablespaces, configuration: configuration.files,
                 configurationMissing: configuration.missing,
-                badPages: badPages.sorted { ($0.path, $0.block) < ($1.path, $1.block) })
+                badPages: badPages.sorted { ($0.path, $0.block) < ($1.path, $1.block) },
+                tornPages: summary.badPages.filter { !confirmed.contains($0) })
             try Directory.synchronize(directory)
             try Interruption.check()
             try writer.commit(record)

@@ -1,4 +1,4 @@
-import PostgresModel
+package import PostgresModel
 package import Repository
 import Storage
 package import SystemPackage
@@ -16,8 +16,14 @@ package struct WALFetch {
     }
 
     private let archive: WALArchive
+    /// A recovery that ends here at the latest needs nothing behind it, though the server may ask for it: it reads ahead. It
+    /// makes sure by itself that it came to its target (src/backend/access/transam/xlogrecovery.c, PerformWalRecovery).
+    private let until: LSN?
 
-    package init(_ archive: WALArchive) { self.archive = archive }
+    package init(_ archive: WALArchive, until: LSN? = nil) {
+        self.archive = archive
+        self.until = until
+    }
 
     package func run(_ name: String, to path: FilePath) throws -> Outcome {
         if let timeline = historyTimeline(name) { return try fetchHistory(timeline, to: path) }
@@ -54,6 +60,7 @@ package struct WALFetch {
             || leavings(of: segment.timeline).contains { leaving in
                 leaving.end > start && all.contains { $0.timeline == leaving.timeline }
             }
+        if let until, start >= until { return .absent }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",

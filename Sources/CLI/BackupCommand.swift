@@ -20,11 +20,9 @@ struct BackupCommand: ParsableCommand {
     @Option(help: "The node to back up (default: the primary).")
     var node: String?
 
-    @Option(help: ArgumentHelp("Threads that compress.", valueName: "n"))
-    var jobs = standardThreadCount
+    @OptionGroup var threads: JobsOption
 
     func validate() throws {
-        guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
         if let name, name.isEmpty || ["latest", "oldest"].contains(name) || name.contains("/") {
             throw ValidationError("--name must not be empty, \"latest\" or \"oldest\", nor contain a slash")
         }
@@ -40,7 +38,7 @@ struct BackupCommand: ParsableCommand {
             repository: repository,
             settings: BackupJob.Settings(
                 node: node.name, connection: node.connection, name: name, isFull: full, level: file.repository.compression,
-                threads: jobs,
+                threads: threads.jobs,
                 slot: file.repository.slot),
             reporter: progress.reporter(output))
         output.note("backing up \(node.name) of cluster \(file.name)")

@@ -20,7 +20,7 @@ struct ListCommand: ParsableCommand {
         try output.data(
             Document(
                 backups: entries.map { BackupDocument($0, cluster: file.name) }, recoveryWindow: window,
-                storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, +))
+                storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, &+))
         ) { Self.text(entries, window, output) }
         if entries.isEmpty { output.next("pgark backup") }
     }
@@ -243,7 +243,7 @@ struct VerifyCommand: ParsableCommand {
     @Argument(help: "An id, a name, latest or oldest (default: latest).") var backup: String?
     @Flag(help: "Verify every backup.") var all = false
     @Flag(help: "Decompress everything and compare it with what the server sent.") var deep = false
-    @Option(help: ArgumentHelp("Threads that read and check.", valueName: "n")) var jobs = standardThreadCount
+    @OptionGroup var threads: JobsOption
 
     func validate() throws {
         if all, backup != nil { throw ValidationError("name a backup or say --all, not both") }
@@ -273,7 +273,7 @@ struct VerifyCommand: ParsableCommand {
             let progress = ProgressLine("verified")
             let reporter = progress.reporter(output)
             let report = try Verification(
-                BackupReader(catalogue: catalogue, record: record), deep: deep, threads: jobs, checked: checked
+                BackupReader(catalogue: catalogue, record: record), deep: deep, threads: threads.jobs, checked: checked
             )
             .run {
                 bytes in

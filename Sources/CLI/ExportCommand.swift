@@ -18,10 +18,9 @@ struct ExportCommand: ParsableCommand {
     @Flag(help: "Make tar archives instead of a data directory.") var tar = false
     @Option(help: ArgumentHelp("Put a tablespace (its location or oid) elsewhere.", valueName: "old=new"))
     var tablespace: [String] = []
-    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = standardThreadCount
+    @OptionGroup var threads: JobsOption
 
     func validate() throws {
-        guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
         if tar, !tablespace.isEmpty {
             throw ValidationError("--tar puts each tablespace into an archive: it takes no --tablespace")
         }
@@ -44,7 +43,7 @@ struct ExportCommand: ParsableCommand {
         let begin = Timestamp.now
         let progress = ProgressLine("exported")
         let outcome = try ExportJob(
-            catalogue: catalogue, record: record, format: format, threads: jobs, reporter: progress.reporter(output)
+            catalogue: catalogue, record: record, format: format, threads: threads.jobs, reporter: progress.reporter(output)
         ).run()
         progress.clear()
         let seconds = Timestamp.now - begin

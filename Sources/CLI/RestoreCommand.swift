@@ -23,13 +23,12 @@ struct RestoreCommand: ParsableCommand {
     @Flag(help: "Bring a directory that pgark made earlier to the target, writing only what differs.") var delta = false
     @Flag(help: "Become a standby of the primary.") var standby = false
     @Option(help: "With --standby: the replication slot to stream from.") var slot: String?
-    @Option(help: ArgumentHelp("Threads that read and write.", valueName: "n")) var jobs = standardThreadCount
+    @OptionGroup var threads: JobsOption
     @Flag(help: "Start the server when the files are in place.") var start = false
     @Flag(help: "Do not ask.") var yes = false
     @Flag(help: "Only print the plan.") var dryRun = false
 
     func validate() throws {
-        guard (1...64).contains(jobs) else { throw ValidationError("--jobs must be from 1 to 64") }
         if standby, try target.point() != .endOfWAL {
             throw ValidationError("a standby follows its primary: --standby takes no target")
         }
@@ -57,8 +56,10 @@ struct RestoreCommand: ParsableCommand {
         let outcome = try RestoreJob(
             catalogue: catalogue, plan: plan, destination: destination,
             settings: RestoreJob.Settings(
-                restoreCommand: RestoreCommandLine(configuration: file.path, cluster: file.name).text,
-                standby: try standby ? standbySettings(file) : nil, threads: jobs),
+                restoreCommand: RestoreCommandLine(
+                    configuration: file.path, cluster: file.name, until: plan.target.point == .endOfWAL ? nil : plan.walTo
+                ).text,
+                standby: try standby ? standbySettings(file) : nil, threads: threads.jobs),
             reporter: progress.reporter(output)
         ).run()
         progress.clear()
@@ -237,10 +238,12 @@ extension RecoveryTarget.Action: ExpressibleByArgument {}
 package struct RestoreCommandLine {
     let configuration: FilePath
     let cluster: String
+    let until: LSN?
 
     var text: String {
         let program = Self.escaped(Self.program)
-        return "\(program) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster) %f \"%p\""
+        return
+            "\(program) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster)\(until.map { " --until \($0)" } ?? "") %f \"%p\""
     }
 
     /// The absolute path of the running executable.

@@ -43,6 +43,10 @@ struct WALReceiveCommand: ParsableCommand {
     }
 }
 
+extension LSN: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
 struct WALGetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "get", abstract: "Deliver a segment or history file: restore_command = 'pgark wal get %f \"%p\"'.",
@@ -52,6 +56,7 @@ struct WALGetCommand: ParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @Option(help: "The recovery ends at this LSN at the latest: behind it, what is missing is absent.") var until: LSN?
     @Argument(help: "The name of the file, %f.") var segment: String
     @Argument(help: "Where to put it, %p.") var path: String
 
@@ -60,7 +65,7 @@ struct WALGetCommand: ParsableCommand {
         let file = try global.clusterFile()
         let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
-        switch try WALFetch(archive).run(segment, to: FilePath(path)) {
+        switch try WALFetch(archive, until: until).run(segment, to: FilePath(path)) {
         case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
         case .deliveredPartial(let bytes):
             output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")

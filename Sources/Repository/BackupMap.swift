@@ -26,6 +26,25 @@ package struct MapEntry: Equatable, Sendable {
         self.kind = kind
     }
 
+    /// Whether a data directory can have it. Paths lead to nowhere else, whoever wrote the map; of links there are those of
+    /// tablespaces, whose files are restored to where their links lead.
+    fileprivate var isPossible: Bool {
+        guard modified < Self.endOfTime,
+            path.isEmpty
+                || path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy(Self.isName)
+        else { return false }
+        guard case .link = kind else { return true }
+        return path.hasPrefix("pg_tblspc/") && path.utf8.count(where: { $0 == UInt8(ascii: "/") }) == 1
+    }
+
+    private static func isName(_ text: Substring.UTF8View) -> Bool {
+        let dot = UInt8(ascii: ".")
+        return !text.isEmpty && !text.contains(0) && !(text.count <= 2 && text.allSatisfy { $0 == dot })
+    }
+
+    /// In seconds; microseconds until then can be counted.
+    private static let endOfTime: Int64 = 1 << 42
+
     /// So many blocks has a file of this size.
     package static func blocks(ofSize size: Int) -> Int {
         size / Frame.blockSize + (size % Frame.blockSize > 0 ? 1 : 0)  // a map may claim any size
@@ -83,7 +102,9 @@ enum BackupMap {
         guard let mode = UInt32(exactly: mode) else {
             throw Failure(.damaged, "its entry for \(path) has the impossible mode \(mode)")
         }
-        return MapEntry(path: path, mode: mode, modified: Int64(modified), kind: content)
+        let entry = MapEntry(path: path, mode: mode, modified: Int64(modified), kind: content)
+        guard entry.isPossible else { throw Failure(.damaged, "it has an entry that no data directory has: \(path)") }
+        return entry
     }
 
     private static func extents(of path: String, _ scanner: inout ByteScanner) throws -> [Extent]? {

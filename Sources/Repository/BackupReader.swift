@@ -16,22 +16,21 @@ package struct BackupReader: Sendable {
     package func entries(_ body: (MapEntry) throws -> Void) throws {
         let packs = try packs().count
         try MapReader.read(mapPath) { entry in
-            if case .file(let size, _, let extents) = entry.kind {
-                guard Self.isConsistent(extents, size: size, packs: packs) else {
-                    throw Failure(.damaged, "its entry for \(entry.path) is not consistent")
-                }
-            }
+            try Self.requireConsistent(entry, packs: packs)
             try body(entry)
         }
     }
 
-    /// Every extent lies within a frame of a pack that there is, and together they are the file.
-    private static func isConsistent(_ extents: [Extent], size: Int, packs: Int) -> Bool {
+    /// Every extent lies within a frame of a pack that there is, and together they are the file. Throws `damaged` where not.
+    static func requireConsistent(_ entry: MapEntry, packs: Int) throws {
+        guard case .file(let size, _, let extents) = entry.kind else { return }
         let areWithin = extents.allSatisfy { extent in
             extent.pack < packs && extent.frame < Pack.capacity && extent.blocks > 0 && extent.block <= Frame.blockCapacity
                 && extent.blocks <= Frame.blockCapacity - extent.block
         }
-        return areWithin && extents.blocks == MapEntry.blocks(ofSize: size)
+        guard areWithin, extents.blocks == MapEntry.blocks(ofSize: size) else {
+            throw Failure(.damaged, "its entry for \(entry.path) is not consistent")
+        }
     }
 
     package var manifestPath: FilePath { catalogue.manifestPath(record.id) }

@@ -43,6 +43,8 @@ package struct BackupRecord: Encodable, Sendable {
     /// Configuration files that the role was not allowed to read, with the reason.
     package var configurationMissing: [String]
     package var badPages: [BadPage]
+    /// Pages that were read while the server wrote them, and were good when they were read again: recovery writes them anew.
+    package var tornPages: [BadPage]
 
     package enum Method: String, Encodable, Sendable { case full, incremental }
 
@@ -101,7 +103,8 @@ package struct BackupRecord: Encodable, Sendable {
         systemIdentifier: SystemIdentifier, serverVersion: String, fromStandby: Bool, dataChecksums: Bool,
         walSegmentSize: WALSegmentSize, dataBytes: Int, readBytes: Int, storedBytes: Int, walBytes: Int,
         durationSeconds: Double, files: Int, compression: String, map: StoredFile, manifest: StoredFile, packs: StoredFile,
-        tablespaces: [Tablespace], configuration: [ConfigurationFile], configurationMissing: [String], badPages: [BadPage]
+        tablespaces: [Tablespace], configuration: [ConfigurationFile], configurationMissing: [String], badPages: [BadPage],
+        tornPages: [BadPage] = []
     ) {
         self.id = id
         self.name = name
@@ -134,6 +137,7 @@ package struct BackupRecord: Encodable, Sendable {
         self.configuration = configuration
         self.configurationMissing = configurationMissing
         self.badPages = badPages
+        self.tornPages = tornPages
     }
 
     enum CodingKeys: String, CodingKey {
@@ -156,6 +160,7 @@ package struct BackupRecord: Encodable, Sendable {
         case durationSeconds = "duration_seconds"
         case configurationMissing = "configuration_missing"
         case badPages = "bad_pages"
+        case tornPages = "torn_pages"
     }
 }
 
@@ -179,7 +184,7 @@ extension BackupRecord: JSONReadable {
             walBytes: fields[.walBytes], durationSeconds: fields[.durationSeconds], files: fields[.files],
             compression: fields[.compression], map: fields[.map], manifest: fields[.manifest], packs: fields[.packs],
             tablespaces: fields[.tablespaces], configuration: fields[.configuration],
-            configurationMissing: fields[.configurationMissing], badPages: fields[.badPages])
+            configurationMissing: fields[.configurationMissing], badPages: fields[.badPages], tornPages: fields[.tornPages])
         format = try fields[.format]
     }
 }

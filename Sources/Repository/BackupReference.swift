@@ -39,7 +39,8 @@ package final class BackupReference {
         badBlocks = Dictionary(grouping: record.badPages, by: \.path).mapValues { $0.map(\.block) }
         cache = Array(repeating: nil, count: Self.cachedFrames)
         var isDamaged = false
-        index = try MapIndex(reader.mapPath, scratch: scratch) { [damage] entry in
+        index = try MapIndex(reader.mapPath, scratch: scratch) { [damage, packs] entry in
+            try BackupReader.requireConsistent(entry, packs: packs.count)
             guard !damage.isEmpty, case .file(_, _, let extents) = entry.kind else { return }
             isDamaged = isDamaged || extents.contains { damage.contains(pack: $0.pack, frame: $0.frame) }
         }
@@ -78,6 +79,6 @@ package final class BackupReference {
     /// Blocks of a file whose pages were bad when they were stored, by their number in the file.
     func badBlocks(_ path: String) -> Set<Int> {
         guard let blocks = badBlocks[path], let first = RelationFile.firstBlock(ofPath: path) else { return [] }
-        return Set(blocks.map { $0 - Int(first) })
+        return Set(blocks.map { $0 &- Int(first) })
     }
 }

@@ -20,9 +20,8 @@ final class FrameFindings: Sendable {
     var problems: [Verification.Problem] { findings.read { Array($0.problems.values) } }
     var frames: [DamageReport.Frame] { findings.read { $0.frames.sorted { ($0.pack, $0.frame) < ($1.pack, $1.frame) } } }
 
-    func isKnownBadPage(_ path: String, _ block: Int) -> Bool {
-        !record.badPages.isEmpty && record.badPages.contains(.init(path: path, block: block))
-    }
+    /// Whether it was found when the backup was taken: bad on the server, or to be written anew by recovery.
+    func isKnown(_ page: BackupRecord.BadPage) -> Bool { record.badPages.contains(page) || record.tornPages.contains(page) }
     var hasPageChecksums: Bool { record.dataChecksums }
     var begin: LSN { record.beginLSN }
 
@@ -138,7 +137,7 @@ struct FrameCheck: FrameScan.Consumer {
             let page = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + Frame.blockSize)])
             let block = Int(first) + piece.position + i
             if RelationFile.check(page, block: UInt32(block), backupBegin: findings.begin) == .bad,
-                !findings.isKnownBadPage(entry.path, block)
+                !findings.isKnown(.init(path: entry.path, block: block))
             {
                 return block
             }

@@ -69,6 +69,7 @@ package final class FrameScan: Sendable {
     private let threads: Monitor<[WorkerThread<Void>]>
 
     package init(_ reader: BackupReader, threads count: Int, consumer: @escaping @Sendable () throws -> any Consumer) throws {
+        precondition(count > 0, "somebody has to take the frames")
         let packs = try reader.packSet()
         threads = Monitor([])
         threads.change { list in

@@ -22,11 +22,11 @@ package final class MapIndex {
 
     /// `scratch` is a path that nothing has; it is gone when this returns. `visit` sees every entry. Throws `damaged` where the
     /// map is.
-    package init(_ map: FilePath, scratch path: FilePath, visit: (MapEntry) -> Void = { _ in }) throws {
+    package init(_ map: FilePath, scratch path: FilePath, visit: (MapEntry) throws -> Void = { _ in }) throws {
         scratch = try File(path, .create)
         try Directory.remove(path)
         try MapReader.read(map) { entry in
-            visit(entry)
+            try visit(entry)
             BackupMap.write(entry, to: &buffer)
             count += 1
             if buffer.bytes.count >= Self.flushStep { try flush() }

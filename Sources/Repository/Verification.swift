@@ -50,7 +50,7 @@ package struct Verification {
         for file in reader.record.configuration {
             check(reader.configurationPath(file), file.content, "config/\(file.name)", &report)
         }
-        checkWAL(&report)
+        try checkWAL(&report, tick)
         do {
             try checkIndexes(&report)
             try checkFrames(&report, tick)
@@ -111,12 +111,13 @@ package struct Verification {
     }
 
     /// Without the WAL from its begin to its end a backup cannot be made consistent.
-    private func checkWAL(_ report: inout Report) {
+    private func checkWAL(_ report: inout Report, _ tick: (Int) throws -> Void) throws {
         let record = reader.record
         let archive = reader.walArchive
         let last = WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: record.walSegmentSize)
         var segment = WALSegment(timeline: record.timeline, holding: record.beginLSN, size: record.walSegmentSize)
         while segment.number <= last.number {
+            try tick(0)
             var count = 0
             let name = segment.name(size: record.walSegmentSize)
             do {

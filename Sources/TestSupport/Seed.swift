@@ -41,6 +41,11 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     /// From 0 up to, not including, `bound`.
     package mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 
+    /// A path below a directory, empty or of parts that may be in one.
+    package mutating func path(_ lengths: ClosedRange<Int>) -> String {
+        text(lengths, of: "abc/0123456789ü€.").split(separator: "/").map { "p\($0)" }.joined(separator: "/")
+    }
+
     /// Text of these characters.
     package mutating func text(_ lengths: ClosedRange<Int>, of alphabet: String) -> String {
         let characters = Array(alphabet)

@@ -84,6 +84,22 @@ struct WALFetchTests {
         }
     }
 
+    @Test("is absent in a gap behind the end of the recovery that asks, and nowhere else")
+    func behindEnd() throws {
+        try RepositoryExample.with { example in
+            for number in [2, 5] as [UInt64] { try example.putArchived(Self.segment(number)) }
+            func fetch(_ number: UInt64, until: LSN) throws -> WALFetch.Outcome {
+                try WALFetch(example.archive, until: until).run(Self.name(number), to: Self.target(example))
+            }
+            let end = Self.segment(3).start(size: Self.size)
+            #expect(try fetch(3, until: end) == .absent)
+            #expect(try fetch(4, until: end) == .absent)
+            #expect(try fetch(5, until: end) == .delivered)
+            let failure = try #require(throws: Failure.self) { try fetch(3, until: end + 1) }
+            #expect(failure.code == .walGap)
+        }
+    }
+
     @Test("is missing, not absent, between stored segments", arguments: [(1, 3), (1, 4), (2, 7)] as [(UInt32, UInt64)])
     func gap(timeline: UInt32, number: UInt64) throws {
         try RepositoryExample.with { example in

@@ -60,8 +60,6 @@ struct KillPointTests {
         ])
         try TestSite.with(18) { site in
             let node = try site.primary(settings: ["summarize_wal": "on"])
-            // Holds what is between two backups, each of which streams its own WAL.
-            try node.sql("SELECT pg_create_physical_replication_slot('pgark', true)")
             try node.fill("large", megabytes: 12)
             let pgark = try site.pgark(node)
             let first = try #require(try pgark("backup").id.string)

@@ -57,7 +57,8 @@ struct CommandLineTests {
             Case("\(restore) --target-timeline 4294967296", .usage, 64), Case("\(restore) --target-action explode", .usage, 64),
             Case("\(restore) --target-immediate --target-xid 5", .usage, 64), Case("\(restore) --slot s", .usage, 64),
             Case("\(restore) --standby --target-xid 5", .usage, 64), Case("\(restore) --jobs 65", .usage, 64),
-            Case("verify latest --all", .usage, 64),
+            Case("verify latest --all", .usage, 64), Case("verify --jobs 0", .usage, 64), Case("verify --jobs -1", .usage, 64),
+            Case("export latest /nowhere/at-all --jobs 65", .usage, 64),
         ]
 
     @Test("gives the error of the contract as one JSON document, and never a trap", arguments: cases)

@@ -70,4 +70,44 @@ struct TimelineIncrementTests {
             try pgark.expectRestored(last)
         }
     }
+
+    /// The server would take that backup, of a timeline that it knows, and leave out what only that timeline changed.
+    @Test("that left within the only earlier backup is compared with that one, and no changes are asked for")
+    func leftWithinBackup() throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary(settings: settings(18))
+            var pgark = try site.pgark(node)
+            let receiver = try pgark.receive()
+            try node.sql("CREATE TABLE public.filler AS SELECT n, md5(n::text) AS r FROM generate_series(1, 800000) n")
+            try node.sql("CREATE TABLE public.large AS SELECT n, repeat('x', 1000) AS r FROM generate_series(1, 5000) n")
+            let common = try pgark.backUp(node)
+
+            // Every change is on a page of its own, so those after the fork are of this history alone.
+            var positions: [LSN] = []
+            let process = try pgark.start("backup", "--full")
+            while process.status == nil {
+                try node.sql("UPDATE public.large SET r = 'dead' WHERE n = \(positions.count * 7 % 5000 + 1)")
+                positions.append(try node.lsn())
+            }
+            let only = try pgark("show", "latest")
+            let (begin, end) = (try #require(only.begin_lsn.string), try #require(only.end_lsn.string))
+            let within = try positions.filter { try #require(LSN(begin)) < $0 && $0 < #require(LSN(end)) }
+            #expect(within.count > 3, "\(begin) to \(end): \(positions)")
+            try node.stop()
+            try receiver.stop()
+
+            let living = try pgark.restore(to: "living", [common.id, "--target-lsn", "\(try #require(within.first))"])
+            try living.recover()
+            pgark = try site.pgark(living)
+            try pgark("delete", common.id, "--yes")
+            try living.sql("CREATE TABLE public.other AS SELECT n FROM generate_series(1, 300000) n")
+            try living.sql("CHECKPOINT")
+            #expect(try living.lsn() > #require(LSN(end)))
+            let next = try pgark.backUp(living)
+            #expect(next.backup.reference == only.id)
+            #expect(next.backup.read_reason.string == "no earlier backup is of the server's history")
+            try living.stop()
+            try pgark.expectRestored(next)
+        }
+    }
 }

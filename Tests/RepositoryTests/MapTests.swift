@@ -90,13 +90,14 @@ struct MapTests {
         var map = MapBytes()
         var entries: [MapEntry] = []
         for _ in 0..<count {
-            let path = random.text(0...300, of: "abc/0123456789ü€.")
+            var path = random.path(0...300)
             let mode = UInt32.random(in: 0...0o7777, using: &random)
             let modified = Int64.random(in: 0...(1 << 40), using: &random)
             var kind = MapEntry.Kind.directory
             switch Int.random(in: 0..<4, using: &random) {
             case 0: map.begin("D", path, mode: UInt64(mode), modified: UInt64(modified))
             case 1:
+                path = "pg_tblspc/5" + path.replacing("/", with: "")
                 map.begin("L", path, mode: UInt64(mode), modified: UInt64(modified))
                 let target = random.text(0...50, of: "/xyz")
                 map.text(target)
@@ -201,7 +202,7 @@ struct MapTests {
         }
     }
 
-    @Test("with a right checksum and impossible content is damaged, never a crash", arguments: 0..<18)
+    @Test("with a right checksum and impossible content is damaged, never a crash", arguments: 0..<27)
     func impossible(number: Int) throws {
         var map = Self.small()
         var count: UInt64?
@@ -223,6 +224,16 @@ struct MapTests {
         case 14: map.file("blocks", size: 2 * 8192, extents: [[2, 0, 0, 63]])
         case 15: map.file("nothing", size: 0, extents: [[0, 0, 0, 0]])
         case 16: map.file("size", size: UInt64.max >> 1, extents: [[1, 0, 0, 0]])
+        case 17: map.begin("D", "../outside")
+        case 18: map.begin("D", "inside/../../outside")
+        case 19: map.begin("D", "/absolute")
+        case 20: map.begin("D", "double//slash")
+        case 21: map.begin("D", "./here")
+        case 22: map.begin("D", "a\0b")
+        case 23: map.begin("D", "late", modified: 1 << 62)
+        case 24, 25:
+            map.begin("L", number == 24 ? "base" : "pg_tblspc/5/base")
+            map.text("/etc")
         default: map.file("size", size: 8192, extents: [[1, 0, 0, 0], [1, 0, 0, 0]])
         }
         let bytes = map.ended(count: count)

@@ -73,7 +73,8 @@ struct RecordTests {
             files: number(), compression: text(), map: file(), manifest: file(), packs: file(),
             tablespaces: some { .init(oid: text(), location: text()) },
             configuration: some { .init(kind: .included, path: text(), name: text(), content: file()) },
-            configurationMissing: some(text), badPages: some { .init(path: text(), block: number()) })
+            configurationMissing: some(text), badPages: some { .init(path: text(), block: number()) },
+            tornPages: some { .init(path: text(), block: number()) })
     }
 
     // MARK: Its seal

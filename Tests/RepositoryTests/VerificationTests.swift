@@ -149,8 +149,12 @@ struct VerificationTests {
         }
     }
 
-    @Test("that is deep finds a page that was bad on the server, unless the backup has it on its list", arguments: [false, true])
-    func badPage(isKnown: Bool) throws {
+    enum PageList { case bad, torn }
+
+    @Test(
+        "that is deep finds a page that was bad when it came, unless the backup has it on a list",
+        arguments: [nil, PageList.bad, .torn])
+    func badPage(list: PageList?) throws {
         try Self.with { example, _ in
             var random = Seed(value: 3).generator
             var content = Self.pages(0..<5, &random)
@@ -158,10 +162,12 @@ struct VerificationTests {
             var record = Self.record
             record.id = "20261121T000000Z"
             record = try example.backup([Content("base/5/1261", content)], record)
-            if isKnown { record.badPages = [.init(path: "base/5/1261", block: 3)] }
+            let pages = [.init(path: "base/5/1261", block: 3)] as [BackupRecord.BadPage]
+            if list == .bad { record.badPages = pages }
+            if list == .torn { record.tornPages = pages }
             #expect(try Self.problems(example, record, deep: false) == [])
             let problems = try Self.problems(example, record, deep: true)
-            #expect(problems.map(\.block) == (isKnown ? [] : [3]))
+            #expect(problems.map(\.block) == (list == nil ? [3] : []))
             #expect(problems.allSatisfy { $0.file == "base/5/1261" })
         }
     }
