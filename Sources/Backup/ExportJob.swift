@@ -40,12 +40,13 @@ package struct ExportJob {
         return switch format {
         case .plain(let destination): try exportDirectory(destination)
         case .tar(let directory):
-            try TarExport(reader: reader, directory: directory, segments: segments(), reporter: reporter).run()
+            try TarExport(reader: reader, directory: directory, wal: ExportedWAL(reader), reporter: reporter).run()
         }
     }
 
     private func exportDirectory(_ destination: RestoreDestination) throws -> Outcome {
         try destination.check(record)
+        let wal = try ExportedWAL(reader)
         let claim = try destination.prepare(permissions: try DataDirectoryWriter.permissions(reader), record)
         defer { withExtendedLifetime(claim) {} }
         let owner = Owner.current.isRoot ? destination.owner : nil
@@ -53,15 +54,7 @@ package struct ExportJob {
             reader: reader, destination: destination, threads: threads, reuses: false, reporter: reporter)
         let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
-        for (name, content) in try segments() {
-            let file = try File(destination.directory.appending("pg_wal").appending(name), .replace)
-            if let owner { try file.setOwner(owner) }
-            var offset = 0
-            try content {
-                try file.write($0, at: offset)
-                offset += $0.count
-            }
-        }
+        try write(wal, destination, owner)
         try makeStartable(destination, owner)
         let own = (configuration.files + configuration.unused).map { ($0, destination.directory.appending($0)) }
         try RestoredManifest(reader: reader, own: Dictionary(own) { $1 }).write(
@@ -72,60 +65,26 @@ package struct ExportJob {
         return Outcome(files: written.files, bytes: written.bytes, notes: configuration.changes)
     }
 
-    /// A primary's backup is started as it is. A standby's has the standby's signal file, and without archive recovery a
-    /// server would not know where it is consistent (src/backend/access/transam/xlogrecovery.c, InitWalRecovery).
-    private func makeStartable(_ destination: RestoreDestination, _ owner: Owner?) throws {
-        for name in ["standby.signal", "recovery.signal"] { try Directory.remove(destination.directory.appending(name)) }
-        guard record.fromStandby else { return }
-        try SmallFile.write("", to: destination.directory.appending("recovery.signal"), owner: owner)
-        let path = destination.directory.appending("postgresql.auto.conf")
-        let settings = """
-            # written by pgark export of backup \(record.id): all WAL that is needed is in pg_wal
-            restore_command = 'false'
-            recovery_target = 'immediate'
-            recovery_target_action = 'promote'
-
-            """
-        let old = RecoverySettings.withoutDecided(try SmallFile.readText(path) ?? "")
-        try SmallFile.write(old + settings, to: path, permissions: 0o600, owner: owner)
+    private func write(_ wal: ExportedWAL, _ destination: RestoreDestination, _ owner: Owner?) throws {
+        for segment in wal.files {
+            let file = try File(destination.directory.appending("pg_wal").pushing(FilePath(segment.name)), .replace)
+            if let owner { try file.setOwner(owner) }
+            var offset = 0
+            try segment.content {
+                try file.write($0, at: offset)
+                offset += $0.count
+            }
+        }
     }
 
-    /// The WAL from the backup's begin to its end, as pg_wal has it: name and content, each segment in its full length.
-    private func segments() throws -> [(name: String, content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void)] {
-        let (archive, size) = (reader.walArchive, record.walSegmentSize)
-        var segments: [(String, ((UnsafeRawBufferPointer) throws -> Void) throws -> Void)] = []
-        if let history = try SmallFile.read(archive.historyPath(record.timeline)) {
-            segments.append((record.timeline.historyFileName, { body in try history.withUnsafeBytes(body) }))
-        }
-        let last = WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: size)
-        var segment = WALSegment(timeline: record.timeline, holding: record.beginLSN, size: size)
-        while segment.number <= last.number {
-            let current = segment
-            guard try archive.place(of: current) != nil else {
-                throw Failure(
-                    .segmentMissing,
-                    "could not export backup \(record.id): WAL segment \(current.name(size: size)) is not stored",
-                    hint: "See what is stored: pgark wal status")
-            }
-            segments.append(
-                (
-                    current.name(size: size),
-                    { body in
-                        var count = 0
-                        try archive.read(current) {
-                            try body($0)
-                            count += $0.count
-                        }
-                        let zeros = [UInt8](repeating: 0, count: 64 * 1024)
-                        while count < size.bytes {
-                            let piece = min(zeros.count, size.bytes - count)
-                            try zeros.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[..<piece])) }
-                            count += piece
-                        }
-                    }
-                ))
-            segment = segment.next
-        }
-        return segments
+    private func makeStartable(_ destination: RestoreDestination, _ owner: Owner?) throws {
+        for name in ExportedRecovery.leftOut { try Directory.remove(destination.directory.appending(name)) }
+        guard ExportedRecovery.isNeeded(record) else { return }
+        try SmallFile.write("", to: destination.directory.appending(ExportedRecovery.signal), owner: owner)
+        let path = destination.directory.appending(ExportedRecovery.settingsName)
+        let mode = try Directory.status(path)?.permissions ?? 0o600
+        try SmallFile.write(
+            ExportedRecovery.settings(record, after: try SmallFile.readText(path) ?? ""), to: path, permissions: mode,
+            owner: owner)
     }
 }

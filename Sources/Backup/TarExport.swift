@@ -9,19 +9,13 @@ struct TarExport {
     /// Files are read front to back, whose blocks lie in the frames of many backups by turns.
     private static let keptFrames = 16
 
-    typealias Content = (name: String, content: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void)
-
     let reader: BackupReader
     let directory: FilePath
-    let segments: [Content]
+    let wal: ExportedWAL
     let reporter: Reporter
 
     func run() throws -> ExportJob.Outcome {
-        guard try (Directory.names(in: directory) ?? []).isEmpty else {
-            throw Failure(
-                .directoryNotEmpty, "could not export to \(directory): it is not empty",
-                hint: "Choose an empty directory. Nothing there was touched.")
-        }
+        try check()
         try Directory.create(directory)
         var outcome = ExportJob.Outcome()
         try writeArchives(&outcome)
@@ -38,6 +32,14 @@ struct TarExport {
         return outcome
     }
 
+    private func check() throws {
+        let isFile = try Directory.status(directory)?.kind == .file
+        guard try isFile || !(Directory.names(in: directory) ?? []).isEmpty else { return }
+        throw Failure(
+            .directoryNotEmpty, "could not export to \(directory): it is not \(isFile ? "a directory" : "empty")",
+            hint: "Choose an empty directory. Nothing there was touched.")
+    }
+
     /// A tablespace's entries come before those of the data directory, and together, so one archive is open at a time. The
     /// last thing in the last one is the control file, as the server sends it.
     private func writeArchives(_ outcome: inout ExportJob.Outcome) throws {
@@ -50,26 +52,37 @@ struct TarExport {
             archives[name] = archive
             return archive
         }
+        func content(_ extents: [Extent], _ size: Int, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+            var left = size
+            for extent in extents {
+                let blocks = try frames.blocks(extent)
+                try body(UnsafeRawBufferPointer(rebasing: blocks[..<min(left, blocks.count)]))
+                left -= min(left, blocks.count)
+            }
+        }
+        let recovers = ExportedRecovery.isNeeded(reader.record)
+        var settings = (bytes: [UInt8](), mode: UInt32(0o600))
         var (files, bytes) = (0, 0)
         try reader.entries { entry in
             try Interruption.check()
             let parts = entry.path.split(separator: "/", maxSplits: 2).map(String.init)
             var (name, path) = ("base", entry.path)
             if parts.count == 3, parts[0] == "pg_tblspc", outside.contains(parts[1]) { (name, path) = (parts[1], parts[2]) }
-            if ["standby.signal", "recovery.signal", RestoreMark.name].contains(path) { return }
+            if ExportedRecovery.leftOut.contains(path) { return }
             let tar = try archive(name)
+            if recovers, path == ControlFile.name { try addRecovery(to: tar, settings.bytes, settings.mode) }
             switch entry.kind {
             case .directory: try tar.begin(entry, path, .directory, 0)
             case .link(let target): try tar.begin(entry, path, .symbolicLink(target: target), 0)
             case .file(let size, _, let extents):
-                try tar.begin(entry, path, .file, size)
-                var left = size
-                for extent in extents {
-                    let content = try frames.blocks(extent)
-                    try tar.content(UnsafeRawBufferPointer(rebasing: content[..<min(left, content.count)]))
-                    left -= min(left, content.count)
+                if recovers, path == ExportedRecovery.settingsName {
+                    settings.mode = entry.mode
+                    try content(extents, size) { settings.bytes += $0 }
+                } else {
+                    try tar.begin(entry, path, .file, size)
+                    try content(extents, size) { try tar.content($0) }
+                    try tar.endFile(size)
                 }
-                try tar.endFile(size)
                 files += 1
                 bytes += size
             }
@@ -79,17 +92,24 @@ struct TarExport {
         (outcome.files, outcome.bytes) = (files, bytes)
     }
 
+    /// As a plain export has it, so that what is unpacked starts in the same way.
+    private func addRecovery(to tar: TarWriter, _ settings: [UInt8], _ mode: UInt32) throws {
+        let text = ExportedRecovery.settings(reader.record, after: String(decoding: settings, as: UTF8.self))
+        for (name, mode, content) in [
+            (ExportedRecovery.signal, 0o600, []), (ExportedRecovery.settingsName, mode, Array(text.utf8)),
+        ] {
+            try tar.begin(name, mode: mode, modified: reader.record.endTime, size: content.count)
+            try content.withUnsafeBytes { try tar.content($0) }
+            try tar.endFile(content.count)
+        }
+    }
+
     private func writeWAL() throws {
         let tar = try TarWriter(directory.appending("pg_wal.tar"))
-        for (name, content) in segments {
-            let size = name.hasSuffix(".history") ? nil : reader.record.walSegmentSize.bytes
-            var bytes: [UInt8] = []
-            if size == nil { try content { bytes += $0 } }
-            let entry = MapEntry(
-                path: name, mode: 0o600, modified: reader.record.endTime.microseconds / 1_000_000, kind: .directory)
-            try tar.begin(entry, name, .file, size ?? bytes.count)
-            if size == nil { try bytes.withUnsafeBytes { try tar.content($0) } } else { try content { try tar.content($0) } }
-            try tar.endFile(size ?? bytes.count)
+        for file in wal.files {
+            try tar.begin(file.name, mode: 0o600, modified: reader.record.endTime, size: file.size)
+            try file.content { try tar.content($0) }
+            try tar.endFile(file.size)
         }
         try tar.end()
     }
@@ -106,6 +126,11 @@ private final class TarWriter {
 
     func begin(_ entry: MapEntry, _ path: String, _ kind: TarReader.Entry.Kind, _ size: Int) throws {
         buffer += try TarHeader.bytes(.init(path: path, kind: kind, size: size, mode: entry.mode, modified: entry.modified))
+    }
+
+    func begin(_ path: String, mode: UInt32, modified: Timestamp, size: Int) throws {
+        let seconds = modified.microseconds / 1_000_000
+        buffer += try TarHeader.bytes(.init(path: path, kind: .file, size: size, mode: mode, modified: seconds))
     }
 
     func content(_ bytes: UnsafeRawBufferPointer) throws {

@@ -59,12 +59,26 @@ package struct ManifestJudge {
 
 extension TestServer {
     /// What is wrong with a directory that was restored and not started yet, by our judge and, where it runs, PostgreSQL's.
-    package func problems() throws -> [String] {
+    /// A restore's WAL comes from the repository when the server starts; an export's is there, and looked at `withWAL`.
+    package func problems(withWAL: Bool = false) throws -> [String] {
         if instance.programs.works("pg_verifybackup") {
-            // The WAL is left out (-n): it comes from the repository when the server starts.
-            let outcome = try instance.command("pg_verifybackup", ["--no-parse-wal", data.string]).outcome()
+            let outcome = try instance.command("pg_verifybackup", (withWAL ? [] : ["--no-parse-wal"]) + [data.string]).outcome()
             if !outcome.succeeded { return [outcome.output + outcome.errors] }
         }
-        return try ManifestJudge(data).differences
+        return try ManifestJudge(data).differences + (withWAL ? problemsOfWAL() : [])
+    }
+
+    /// As pg_verifybackup does it, where that does not run (src/bin/pg_verifybackup/pg_verifybackup.c, parse_required_wal).
+    private func problemsOfWAL() throws -> [String] {
+        let manifest = try JSON(parsing: SmallFile.readText(data.appending("backup_manifest")) ?? "")
+        return try manifest["WAL-Ranges"].array.compactMap { range in
+            guard let timeline = range["Timeline"].int, let start = range["Start-LSN"].string, let end = range["End-LSN"].string
+            else { return "not a range of WAL: \(range)" }
+            let outcome = try instance.command(
+                "pg_waldump",
+                ["--quiet", "--path=\(data)/pg_wal", "--timeline=\(timeline)", "--start=\(start)", "--end=\(end)"]
+            ).outcome()
+            return outcome.succeeded ? nil : outcome.output + outcome.errors
+        }
     }
 }
