@@ -45,12 +45,13 @@ package struct ExportJob {
     }
 
     private func exportDirectory(_ destination: RestoreDestination) throws -> Outcome {
-        try destination.check(record)
-        let claim = try destination.prepare(permissions: try DataDirectoryWriter.permissions(reader), record)
+        try destination.check(reader)
+        let outline = try MapOutline(reader, destination)
+        let claim = try destination.prepare(outline, record)
         defer { withExtendedLifetime(claim) {} }
         let owner = Owner.current.isRoot ? destination.owner : nil
         let writer = DataDirectoryWriter(
-            reader: reader, destination: destination, threads: threads, reuses: false, reporter: reporter)
+            reader: reader, outline: outline, destination: destination, threads: threads, reuses: false, reporter: reporter)
         let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
         for (name, content) in try segments() {

@@ -37,7 +37,8 @@ struct RestoredManifest {
             if text.utf8.count >= Self.step { try flush() }
         }
         try reader.entries { entry in
-            guard case .file(let size, let checksum, _) = entry.kind, entry.path != RestoreMark.name, own[entry.path] == nil
+            guard case .file(let size, let checksum, _) = entry.kind, !RestoreDestination.ownNames.contains(entry.path),
+                own[entry.path] == nil
             else { return }
             try add(entry.path, size, entry.modified, checksum)
         }

@@ -56,7 +56,7 @@ struct TarExport {
             let parts = entry.path.split(separator: "/", maxSplits: 2).map(String.init)
             var (name, path) = ("base", entry.path)
             if parts.count == 3, parts[0] == "pg_tblspc", outside.contains(parts[1]) { (name, path) = (parts[1], parts[2]) }
-            if ["standby.signal", "recovery.signal", RestoreMark.name].contains(path) { return }
+            if ["standby.signal", "recovery.signal"].contains(path) || RestoreDestination.ownNames.contains(path) { return }
             let tar = try archive(name)
             switch entry.kind {
             case .directory: try tar.begin(entry, path, .directory, 0)
