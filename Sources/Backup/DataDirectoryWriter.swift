@@ -84,9 +84,11 @@ struct DataDirectoryWriter {
 
     // MARK: A directory with content
 
-    /// A file that is there gets the right owner and mode, and loses what it has too much.
+    /// A file that is there gets the right owner and mode, and loses what it has too much. One with several names is somebody
+    /// else's too (pg_upgrade --link, cp --link), so it only loses this name.
     private func makeReusable(_ path: FilePath, _ mode: UInt32, _ size: Int) throws {
         guard let status = try Directory.status(path) else { return }
+        if status.links > 1 { return try Directory.remove(path) }
         if status.permissions != mode { try Directory.setPermissions(of: path, mode) }
         if Owner.current.isRoot, status.owner != destination.owner { try Directory.setOwner(of: path, destination.owner) }
         if status.size > size { try File(path, .update).truncate(to: size) }

@@ -17,7 +17,9 @@ struct RestoredManifest {
 
     /// Writes it into `directory`.
     func write(in directory: FilePath, owner: Owner) throws {
-        let file = try File(directory.appending(Self.name), .replace)
+        let path = directory.appending(Self.name)
+        try Directory.remove(path)
+        let file = try File(path, .create)
         try file.setOwnerIfRoot(owner)
         let digest = try SHA256()
         var (text, end) = ("", 0)
