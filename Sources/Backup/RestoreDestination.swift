@@ -67,6 +67,7 @@ package struct RestoreDestination: Sendable {
                     hint: "Give each tablespace a directory of its own: --tablespace OLD=NEW")
             }
         }
+        if reusesContent { try requireUndamaged(reader) }
         try checkSpace(reader.record)
     }
 
@@ -127,6 +128,15 @@ package struct RestoreDestination: Sendable {
             let pid = Int32(String(first.filter { !$0.isWhitespace })), pid > 0
         else { return nil }
         return kill(pid, 0) == 0 || errno == EPERM ? pid : nil
+    }
+
+    /// What is between two states is nobody's, so a restore that is known to fail half-way is not begun.
+    private func requireUndamaged(_ reader: BackupReader) throws {
+        guard let problem = try reader.knownDamage().first else { return }
+        throw Failure(
+            .damaged, "could not restore backup \(reader.record.id) with --delta: it is known to be damaged",
+            details: [problem.file + (problem.block.map { " block \($0)" } ?? "") + ": \(problem.message)"],
+            hint: "Restore another backup, or this one into a new directory without --delta. Nothing was touched.")
     }
 
     private func checkSpace(_ record: BackupRecord) throws {

@@ -119,6 +119,22 @@ struct DeltaDestinationTests {
         }
     }
 
+    @Test("is refused where the backup is known to be damaged, before anything is touched")
+    func knownDamage() throws {
+        try Self.with { example, record, data in
+            let problems = ["base/5/1", "base/5/2"].map {
+                Verification.Problem(backup: record.id, file: $0, block: 7, message: "it is gone")
+            }
+            try example.catalogue.note(
+                DamageReport(time: Timestamp(seconds: 5), deep: true, frames: [], problems: problems), in: record.id)
+            try Self.expectRefusal(example, record, to: data, .damaged)
+            let failure = try #require(throws: Failure.self) { try RestoreExample.restore(example, record, delta: true) }
+            #expect(failure.message.contains(record.id) && failure.details == ["base/5/1 block 7: it is gone"])
+            // What nobody has yet is no worse than nothing.
+            _ = try RestoreExample.restore(example, record, to: example.directory.appending("new"))
+        }
+    }
+
     @Test("is refused where a server runs in it")
     func running() throws {
         try Self.with { example, record, data in
