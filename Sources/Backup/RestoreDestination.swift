@@ -68,7 +68,7 @@ package struct RestoreDestination: Sendable {
             }
         }
         if reusesContent { try requireUndamaged(reader) }
-        try checkSpace(reader.record)
+        try checkSpace(reader)
     }
 
     private func check(_ place: FilePath, _ record: BackupRecord) throws {
@@ -137,19 +137,6 @@ package struct RestoreDestination: Sendable {
             .damaged, "could not restore backup \(reader.record.id) with --delta: it is known to be damaged",
             details: [problem.file + (problem.block.map { " block \($0)" } ?? "") + ": \(problem.message)"],
             hint: "Restore another backup, or this one into a new directory without --delta. Nothing was touched.")
-    }
-
-    private func checkSpace(_ record: BackupRecord) throws {
-        // The nearest directory that exists says which file system it will be.
-        var existing = directory
-        while try !Directory.exists(existing), !existing.removingLastComponent().isEmpty {
-            existing = existing.removingLastComponent()
-        }
-        let free = try Directory.space(at: existing).free
-        guard free.rawValue < record.dataBytes, tablespaces.isEmpty, !reusesContent else { return }
-        throw Failure(
-            .noSpace, "could not restore to \(directory): \(ByteCount(record.dataBytes)) are needed, \(free) are free",
-            hint: "Free some space there, or choose another directory: df -h \(existing)")
     }
 
     // MARK: Preparation

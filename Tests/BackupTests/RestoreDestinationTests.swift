@@ -124,14 +124,4 @@ struct RestoreDestinationTests {
             #expect(failure.code == .usage || failure.code == .directoryNotEmpty)
         }
     }
-
-    @Test("is refused where the backup does not fit")
-    func space() throws {
-        try withScratchDirectory { root in
-            var record = Self.record()
-            record.dataBytes = Int.max
-            let destination = try RestoreDestination(directory: root.appending("data"), mapping: [], record: record)
-            #expect(try #require(throws: Failure.self) { try destination.check(Self.reader(record)) }.code == .noSpace)
-        }
-    }
 }
