@@ -7,6 +7,7 @@ import SystemPackage
 /// to the caller, because it is what makes a directory one that can be started.
 struct DataDirectoryWriter {
     let reader: BackupReader
+    let outline: MapOutline
     let destination: RestoreDestination
     let threads: Int
     /// What is in place is kept where it is right, and everything else there is removed.
@@ -51,7 +52,7 @@ struct DataDirectoryWriter {
             try Directory.setPermissions(of: path, entry.mode)
         case .link(let target): try link(entry.path, to: target, at: path)
         case .file(let size, _, let extents):
-            if entry.path == RestoreMark.name { return }  // says that another directory was restored
+            if RestoreDestination.ownNames.contains(entry.path) { return }
             written.files += 1
             written.bytes += size
             if entry.path == ControlFile.name {
@@ -83,46 +84,44 @@ struct DataDirectoryWriter {
 
     // MARK: A directory with content
 
-    /// A file that is there gets the right owner and mode, and loses what it has too much.
+    /// A file that is there gets the right owner and mode, and loses what it has too much. One with several names is somebody
+    /// else's too (pg_upgrade --link, cp --link), so it only loses this name.
     private func makeReusable(_ path: FilePath, _ mode: UInt32, _ size: Int) throws {
         guard let status = try Directory.status(path) else { return }
+        if status.links > 1 { return try Directory.remove(path) }
         if status.permissions != mode { try Directory.setPermissions(of: path, mode) }
         if Owner.current.isRoot, status.owner != destination.owner { try Directory.setOwner(of: path, destination.owner) }
         if status.size > size { try File(path, .update).truncate(to: size) }
     }
 
-    /// Removes what the backup does not have, or has as another kind of thing.
+    /// Removes what the backup does not have, or has as another kind of thing; in a tablespace's location only from the
+    /// cluster's own directory.
     private func removeForeign() throws {
         let scratch = destination.directory.appending(RestoreDestination.marker + ".map")
         try Directory.removeTree(scratch)  // of one that was killed before the file had lost its name
         let index = try MapIndex(reader.mapPath, scratch: scratch)
         try removeForeign(in: destination.directory, "", index)
-        for (oid, place) in destination.tablespaces { try removeForeign(in: place, "pg_tblspc/\(oid)/", index) }
+        for name in outline.versionDirectories.sorted() { try removeForeign(destination.path(of: name), name, index) }
     }
 
     private func removeForeign(in place: FilePath, _ prefix: String, _ index: MapIndex) throws {
-        for name in try Directory.names(in: place) ?? [] {
-            try Interruption.check()
-            if name == RestoreDestination.marker || (prefix.isEmpty && name == RestoreMark.name) { continue }
-            let (path, relative) = (place.appending(name), prefix + name)
-            let kind = try Directory.status(path)?.kind
-            switch (kind, try index.entry(relative)?.kind) {
-            case (.directory, .directory): try removeForeign(in: path, relative + "/", index)
-            case (.file, .file), (.symbolicLink, .link): break
-            default: try Directory.removeTree(path)
-            }
+        for name in try Directory.names(in: place) ?? [] where !(prefix.isEmpty && RestoreDestination.ownNames.contains(name)) {
+            try removeForeign(place.appending(name), prefix + name, index)
+        }
+    }
+
+    private func removeForeign(_ path: FilePath, _ name: String, _ index: MapIndex) throws {
+        try Interruption.check()
+        let kind = try Directory.status(path)?.kind
+        switch (kind, try index.entry(name)?.kind) {
+        case (.directory, .directory): try removeForeign(in: path, name + "/", index)
+        case (.file, .file), (.symbolicLink, .link): break
+        default: try Directory.removeTree(path)
         }
     }
 }
 
 extension DataDirectoryWriter {
-    /// A cluster made with group access keeps it (documentation: initdb --allow-group-access).
-    static func permissions(_ reader: BackupReader) throws -> UInt32 {
-        var permissions: UInt32 = 0o700
-        try reader.entries { if $0.path == "PG_VERSION", $0.mode & 0o040 != 0 { permissions = 0o750 } }
-        return permissions
-    }
-
     /// The last step: now a server can be started from the directory. Durable when it returns.
     func writeControlFile(_ entry: MapEntry?) throws {
         guard let entry, case .file(let size, _, let extents) = entry.kind else {

@@ -45,13 +45,14 @@ package struct ExportJob {
     }
 
     private func exportDirectory(_ destination: RestoreDestination) throws -> Outcome {
-        try destination.check(record)
+        try destination.check(reader)
         let wal = try ExportedWAL(reader)
-        let claim = try destination.prepare(permissions: try DataDirectoryWriter.permissions(reader), record)
+        let outline = try MapOutline(reader, destination)
+        let claim = try destination.prepare(outline, record)
         defer { withExtendedLifetime(claim) {} }
         let owner = Owner.current.isRoot ? destination.owner : nil
         let writer = DataDirectoryWriter(
-            reader: reader, destination: destination, threads: threads, reuses: false, reporter: reporter)
+            reader: reader, outline: outline, destination: destination, threads: threads, reuses: false, reporter: reporter)
         let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
         try write(wal, destination, owner)

@@ -15,6 +15,8 @@ package struct RestoreDestination: Sendable {
 
     /// In a directory while its restore is not complete: what is there is ours and can be begun anew.
     static let marker = "pgark_restore_incomplete"
+    /// Files in which a restore speaks of its own directory: those of a backup speak of another one.
+    static let ownNames: Set<String> = [marker, RestoreMark.name]
 
     /// `mapping` is what the person said: OLD=NEW, where OLD is the tablespace's location or its oid.
     package init(
@@ -56,8 +58,8 @@ package struct RestoreDestination: Sendable {
     // MARK: Refusals
 
     /// Throws unless every place may be written to. Nothing is changed.
-    package func check(_ record: BackupRecord) throws {
-        for place in places { try check(place, record) }
+    package func check(_ reader: BackupReader) throws {
+        for place in places { try check(place, reader.record) }
         for (index, place) in places.enumerated() {
             for other in places[(index + 1)...] where other.starts(with: place) || place.starts(with: other) {
                 throw Failure(
@@ -65,7 +67,8 @@ package struct RestoreDestination: Sendable {
                     hint: "Give each tablespace a directory of its own: --tablespace OLD=NEW")
             }
         }
-        try checkSpace(record)
+        if reusesContent { try requireUndamaged(reader) }
+        try checkSpace(reader)
     }
 
     private func check(_ place: FilePath, _ record: BackupRecord) throws {
@@ -91,7 +94,10 @@ package struct RestoreDestination: Sendable {
         if reusesContent {
             throw Failure(
                 .directoryNotEmpty, "could not restore to \(place): it is not empty, and it is not one that pgark made",
-                details: [there, "pgark leaves \(RestoreMark.name) in a directory that it restores, with the directory's path"],
+                details: [
+                    there,
+                    "pgark leaves \(RestoreMark.name) in a directory that it restores; a copy of the directory is another one",
+                ],
                 hint: "Choose an empty directory, or move this one away: mv \(place) \(place).old. Nothing there was touched.")
         }
         throw Failure(
@@ -108,7 +114,13 @@ package struct RestoreDestination: Sendable {
         guard reusesContent, let mark = try RestoreMark.read(in: directory), mark.systemIdentifier == record.systemIdentifier
         else { return false }
         if let system = try ControlFile.system(in: directory), system != record.systemIdentifier { return false }
-        return place == directory || mark.tablespaces.values.contains(place.string)
+        if place == directory { return true }
+        // The cluster may have left a tablespace since, and the location may be somebody else's now.
+        return try tablespaces.contains { oid, location in
+            let link = directory.appending("pg_tblspc").appending(oid)
+            return try location == place && mark.tablespaces[oid] == RestoreMark.Place(place)
+                && Directory.linkTarget(link) == place
+        }
     }
 
     private func runningServer(in place: FilePath) throws -> Int32? {
@@ -118,17 +130,13 @@ package struct RestoreDestination: Sendable {
         return kill(pid, 0) == 0 || errno == EPERM ? pid : nil
     }
 
-    private func checkSpace(_ record: BackupRecord) throws {
-        // The nearest directory that exists says which file system it will be.
-        var existing = directory
-        while try !Directory.exists(existing), !existing.removingLastComponent().isEmpty {
-            existing = existing.removingLastComponent()
-        }
-        let free = try Directory.space(at: existing).free
-        guard free.rawValue < record.dataBytes, tablespaces.isEmpty, !reusesContent else { return }
+    /// What is between two states is nobody's, so a restore that is known to fail half-way is not begun.
+    private func requireUndamaged(_ reader: BackupReader) throws {
+        guard let problem = try reader.knownDamage().first else { return }
         throw Failure(
-            .noSpace, "could not restore to \(directory): \(ByteCount(record.dataBytes)) are needed, \(free) are free",
-            hint: "Free some space there, or choose another directory: df -h \(existing)")
+            .damaged, "could not restore backup \(reader.record.id) with --delta: it is known to be damaged",
+            details: [problem.file + (problem.block.map { " block \($0)" } ?? "") + ": \(problem.message)"],
+            hint: "Restore another backup, or this one into a new directory without --delta. Nothing was touched.")
     }
 
     // MARK: Preparation
@@ -145,46 +153,57 @@ package struct RestoreDestination: Sendable {
 
     /// What is there, but for a marker that another restore was killed over before it had its name.
     private func names(in place: FilePath) throws -> [String] {
-        try (Directory.names(in: place) ?? []).filter { !($0.hasPrefix(Self.marker + ".") && SmallFile.isAbandoned($0)) }
+        try (Directory.names(in: place) ?? []).filter { !Self.isAbandonedMarker($0) }
     }
+
+    private static func isAbandonedMarker(_ name: String) -> Bool { name.hasPrefix(marker + ".") && SmallFile.isAbandoned(name) }
 
     private var markerText: String { "pgark is restoring to \(directory)\n" }
 
-    /// Makes every place a directory that says whose it is, empty unless its content is reused. The lock is to be held until
-    /// `finish`: another restore to the same place would take our unfinished files for leftovers.
-    func prepare(permissions: UInt32, _ record: BackupRecord) throws -> LockFile {
-        let ours = try places.filter { try isUnfinished($0) || isReusable($0, record) }
-        for place in places {
-            try Directory.create(place, permissions: permissions, owner: owner)
-            guard try ours.contains(place) || names(in: place).isEmpty else {
-                throw Failure(.directoryNotEmpty, "could not restore to \(place): it is not empty any more")
-            }
-        }
-        // Kept open under its name, so that the lock is on the file that another restore would look at.
-        let marker = directory.appending(Self.marker)
-        if try !Directory.exists(marker) { try SmallFile.write(markerText, to: marker, owner: ownerIfRoot) }
-        guard let lock = try LockFile.take(marker, exclusive: true, content: markerText) else {
-            throw Failure(
-                .locked, "could not restore to \(directory): another restore is writing there", details: ["lock file \(marker)"],
-                hint: "Wait for it to end, or choose another directory.")
-        }
+    /// Makes every place a directory that says whose it is, with nothing of ours in it unless that is reused. The locks are to
+    /// be held until `finish`: another restore to the same place would take our unfinished files for leftovers.
+    func prepare(_ outline: MapOutline, _ record: BackupRecord) throws -> [LockFile] {
+        for place in places { try Directory.create(place, permissions: outline.permissions, owner: owner) }
+        let locks = try places.map(lock)
+        // Another restore may have begun and ended there since we looked.
+        for place in places { try check(place, record) }
+        try writeMarker(in: directory)
         // Without its control file no server starts from what is between two states.
         try Directory.remove(directory.appending(ControlFile.name))
         if try Directory.exists(directory.appending("global")) { try Directory.synchronize(directory.appending("global")) }
+        if !reusesContent { try removeLeftovers(outline) }
         for place in places {
-            if !reusesContent {
-                for name in try Directory.names(in: place) ?? [] where name != Self.marker {
-                    try Directory.removeTree(place.appending(name))
-                }
-            }
-            if place != directory { try SmallFile.write(markerText, to: place.appending(Self.marker), owner: ownerIfRoot) }
+            if place != directory { try writeMarker(in: place) }
             try Directory.setOwner(of: place, owner)
-            try Directory.setPermissions(of: place, permissions)
+            try Directory.setPermissions(of: place, outline.permissions)
         }
-        return lock
+        return locks
     }
 
-    private var ownerIfRoot: Owner? { Owner.current.isRoot ? owner : nil }
+    private func lock(_ place: FilePath) throws -> LockFile {
+        if let lock = try LockFile.take(directory: place) { return lock }
+        throw Failure(
+            .locked, "could not restore to \(directory): another restore is writing there",
+            details: ["locked directory \(place)"],
+            hint: "Wait for it to end, or choose another directory.")
+    }
+
+    private func writeMarker(in place: FilePath) throws {
+        for name in try Directory.names(in: place) ?? [] where Self.isAbandonedMarker(name) {
+            try Directory.remove(place.appending(name))
+        }
+        try SmallFile.write(markerText, to: place.appending(Self.marker), owner: ownerIfRoot)
+    }
+
+    /// Removes what a restore that was cut short left.
+    private func removeLeftovers(_ outline: MapOutline) throws {
+        for name in try Directory.names(in: directory) ?? [] where name != Self.marker {
+            try Directory.removeTree(directory.appending(name))
+        }
+        for name in outline.versionDirectories { try Directory.removeTree(path(of: name)) }
+    }
+
+    var ownerIfRoot: Owner? { Owner.current.isRoot ? owner : nil }
 
     func finish() throws {
         for place in places {
@@ -195,10 +214,16 @@ package struct RestoreDestination: Sendable {
 
     /// Where a path of the backup lies.
     func path(of name: String) -> FilePath {
-        guard name.hasPrefix("pg_tblspc/") else { return directory.appending(name) }
+        guard let (place, name) = tablespace(of: name) else { return directory.appending(name) }
+        return name.isEmpty ? place : place.appending(String(name))
+    }
+
+    /// The tablespace's location and the path below it, for what lies in one outside of the data directory.
+    func tablespace(of name: String) -> (place: FilePath, name: Substring)? {
+        guard name.hasPrefix("pg_tblspc/") else { return nil }
         let parts = name.split(separator: "/", maxSplits: 2)
-        guard parts.count > 1, let place = tablespaces[String(parts[1])] else { return directory.appending(name) }
-        return parts.count > 2 ? place.appending(String(parts[2])) : place
+        guard parts.count > 1, let place = tablespaces[String(parts[1])] else { return nil }
+        return (place, parts.count > 2 ? parts[2] : "")
     }
 }
 

@@ -58,17 +58,18 @@ package struct RestoreJob {
     package func run() throws -> Outcome {
         let lock = try catalogue.repository.lockForReading(to: "restore")
         defer { withExtendedLifetime(lock) {} }
-        try destination.check(plan.record)
         let reader = BackupReader(catalogue: catalogue, record: plan.record)
-        let claim = try destination.prepare(permissions: try DataDirectoryWriter.permissions(reader), plan.record)
+        try destination.check(reader)
+        let outline = try MapOutline(reader, destination)
+        let claim = try destination.prepare(outline, plan.record)
         defer { withExtendedLifetime(claim) {} }
         let writer = DataDirectoryWriter(
-            reader: reader, destination: destination, threads: settings.threads, reuses: destination.reusesContent,
-            reporter: reporter)
+            reader: reader, outline: outline, destination: destination, threads: settings.threads,
+            reuses: destination.reusesContent, reporter: reporter)
         let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
         try RecoverySettings(plan: plan, settings: settings, destination: destination).write()
-        try RestoreMark(destination, plan.record).write(owner: Owner.current.isRoot ? destination.owner : nil)
+        try RestoreMark.write(destination, plan.record)
         let own = (configuration.files + configuration.unused + [RestoreMark.name]).map {
             ($0, destination.directory.appending($0))
         }

@@ -17,7 +17,9 @@ struct RestoredManifest {
 
     /// Writes it into `directory`.
     func write(in directory: FilePath, owner: Owner) throws {
-        let file = try File(directory.appending(Self.name), .replace)
+        let path = directory.appending(Self.name)
+        try Directory.remove(path)
+        let file = try File(path, .create)
         try file.setOwnerIfRoot(owner)
         let digest = try SHA256()
         var (text, end) = ("", 0)
@@ -37,7 +39,8 @@ struct RestoredManifest {
             if text.utf8.count >= Self.step { try flush() }
         }
         try reader.entries { entry in
-            guard case .file(let size, let checksum, _) = entry.kind, entry.path != RestoreMark.name, own[entry.path] == nil
+            guard case .file(let size, let checksum, _) = entry.kind, !RestoreDestination.ownNames.contains(entry.path),
+                own[entry.path] == nil
             else { return }
             try add(entry.path, size, entry.modified, checksum)
         }

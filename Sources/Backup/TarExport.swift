@@ -68,7 +68,7 @@ struct TarExport {
             let parts = entry.path.split(separator: "/", maxSplits: 2).map(String.init)
             var (name, path) = ("base", entry.path)
             if parts.count == 3, parts[0] == "pg_tblspc", outside.contains(parts[1]) { (name, path) = (parts[1], parts[2]) }
-            if ExportedRecovery.leftOut.contains(path) { return }
+            if ExportedRecovery.leftOut.contains(path) || RestoreDestination.ownNames.contains(path) { return }
             let tar = try archive(name)
             if recovers, path == ControlFile.name { try addRecovery(to: tar, settings.bytes, settings.mode) }
             switch entry.kind {

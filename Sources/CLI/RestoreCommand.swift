@@ -46,7 +46,7 @@ struct RestoreCommand: ParsableCommand {
         let plan = try RestorePlanner(archive, records: records).plan(try target.recoveryTarget(), chosen: chosen)
         let destination = try RestoreDestination(
             directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
-        try destination.check(plan.record)
+        try destination.check(BackupReader(catalogue: catalogue, record: plan.record))
         if !global.json { output.note(text(plan, destination)) }
         if dryRun { return try output.data(document(plan, destination, nil, 0, started: false)) { "nothing was changed" } }
         try output.confirm("Restore to \(destination.directory)?", yes: yes)

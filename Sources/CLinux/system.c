@@ -3,12 +3,19 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int pgark_syncfs(int descriptor) { return syncfs(descriptor); }
 
 void pgark_start_writeback(int descriptor, int64_t offset, int64_t count) {
     (void)!sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
+}
+
+int64_t pgark_birth_time(const char *path) {
+    struct statx status;
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &status) != 0 || !(status.stx_mask & STATX_BTIME)) return -1;
+    return status.stx_btime.tv_sec * 1000000 + status.stx_btime.tv_nsec / 1000;
 }
 
 static volatile sig_atomic_t first_signal;

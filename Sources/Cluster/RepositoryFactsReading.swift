@@ -21,7 +21,7 @@ extension RepositoryFacts {
     private mutating func fill(from repository: Repository) throws {
         guard try Directory.exists(path) else { return }
         exists = true
-        (free, total) = try Directory.space(at: path)
+        (free, total, _) = try Directory.space(at: path)
         isWritable = Self.allows(writing: repository)
         guard let system = try repository.system() else { return }
         systemIdentifier = system.systemIdentifier

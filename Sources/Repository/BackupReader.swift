@@ -49,6 +49,9 @@ package struct BackupReader: Sendable {
         }
     }
 
+    /// What verifications found wrong in the backup.
+    package func knownDamage() throws -> [Verification.Problem] { try catalogue.damage(record.id)?.problems ?? [] }
+
     /// The WAL of the system that was backed up.
     package var walArchive: WALArchive {
         WALArchive(

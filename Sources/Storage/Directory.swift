@@ -1,3 +1,4 @@
+internal import CLinux
 import Glibc
 package import PostgresModel
 package import SystemPackage
@@ -12,6 +13,9 @@ package enum Directory {
         package let owner: Owner
         package let permissions: UInt32
         package let modified: Timestamp
+        package let inode: UInt64
+        /// How many names it has.
+        package let links: Int
     }
 
     /// Nil where nothing has this path. A symbolic link is not followed.
@@ -31,7 +35,14 @@ package enum Directory {
         return Status(
             kind: kind, size: Int(status.st_size), owner: Owner(user: status.st_uid, group: status.st_gid),
             permissions: UInt32(status.st_mode & 0o7777),
-            modified: Timestamp(microseconds: Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1000))
+            modified: Timestamp(microseconds: Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1000),
+            inode: UInt64(status.st_ino), links: Int(status.st_nlink))
+    }
+
+    /// When it came to be, which nobody can set and no copy has; nil where its file system does not say.
+    package static func birth(of path: FilePath) -> Timestamp? {
+        let microseconds = path.withPlatformString { pgark_birth_time($0) }
+        return microseconds < 0 ? nil : Timestamp(microseconds: microseconds)
     }
 
     package static func exists(_ path: FilePath) throws -> Bool { try status(path) != nil }
@@ -128,14 +139,14 @@ package enum Directory {
         for name in try names(in: path) ?? [] { try removeTree(path.appending(name)) }
     }
 
-    /// Bytes that may still be written to the file system of `path` by an ordinary user, and its whole size.
-    package static func space(at path: FilePath) throws -> (free: ByteCount, total: ByteCount) {
-        var status = statvfs()
-        guard path.withPlatformString({ statvfs($0, &status) }) == 0 else {
+    /// Bytes that may still be written to the file system of `path` by an ordinary user, its whole size, and its number.
+    package static func space(at path: FilePath) throws -> (free: ByteCount, total: ByteCount, volume: UInt64) {
+        var (space, status) = (statvfs(), stat())
+        guard path.withPlatformString({ statvfs($0, &space) == 0 && stat($0, &status) == 0 }) else {
             throw Failure.system("look at the file system of", path)
         }
-        let block = Int(status.f_frsize)
-        return (ByteCount(Int(status.f_bavail) * block), ByteCount(Int(status.f_blocks) * block))
+        let block = Int(space.f_frsize)
+        return (ByteCount(Int(space.f_bavail) * block), ByteCount(Int(space.f_blocks) * block), UInt64(status.st_dev))
     }
 
     /// The path made absolute, without touching links.

@@ -2,7 +2,7 @@ import Glibc
 import PostgresModel
 package import SystemPackage
 
-/// A lock between processes: flock(2) on a file that also says who holds it. It ends with the process, however that
+/// A lock between processes: flock(2) on a file that also says who holds it, or on a directory. It ends with the process, however that
 /// ends, so a lock is never left behind.
 package final class LockFile {
     private let file: File
@@ -11,27 +11,32 @@ package final class LockFile {
 
     /// Nil where another process holds the lock.
     package static func take(_ path: FilePath, exclusive: Bool = true, purpose: String) throws -> LockFile? {
-        try take(path, exclusive: exclusive, content: "\(purpose), process \(getpid())\n")
-    }
-
-    /// As above; an exclusive lock leaves `content` in the file.
-    package static func take(_ path: FilePath, exclusive: Bool, content: String) throws -> LockFile? {
         // A shared lock needs no permission to write, so whoever may read a repository may restore from it.
         let file = try File(path, exclusive || !Directory.exists(path) ? .update : .read, permissions: 0o644)
-        // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
-        var attempts = 3
-        while try !file.tryLock(exclusive: exclusive) {
-            attempts -= 1
-            guard attempts > 0 else { return nil }
-            usleep(20_000)
-        }
+        guard try lock(file, exclusive: exclusive) else { return nil }
         if exclusive {
-            // Written before it is cut to length: a file that has this content already has it at every moment.
-            let bytes = Array(content.utf8)
+            let bytes = Array("\(purpose), process \(getpid())\n".utf8)
             try bytes.withUnsafeBytes { try file.write($0, at: 0) }
             try file.truncate(to: bytes.count)
         }
         return LockFile(file)
+    }
+
+    /// Locks a directory itself. Nothing in it says so, and nothing that is removed from it takes the lock away.
+    package static func take(directory: FilePath) throws -> LockFile? {
+        let file = try File(directory, .read)
+        return try lock(file, exclusive: true) ? LockFile(file) : nil
+    }
+
+    private static func lock(_ file: File, exclusive: Bool) throws -> Bool {
+        // Somebody who only looks whether it is held (`isHeld`) holds it for an instant: one refusal proves nothing.
+        var attempts = 3
+        while try !file.tryLock(exclusive: exclusive) {
+            attempts -= 1
+            guard attempts > 0 else { return false }
+            usleep(20_000)
+        }
+        return true
     }
 
     /// Takes the lock or throws `locked`, which names the holder.

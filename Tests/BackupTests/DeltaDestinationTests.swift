@@ -44,8 +44,9 @@ struct DeltaDestinationTests {
     func accepted() throws {
         try Self.with { example, record, data in
             let mark = try JSON(parsing: try #require(try SmallFile.readText(Self.mark(data))))
-            #expect(mark.directory.string == data.string && mark.backup.string == record.id)
-            #expect(mark.keys == ["directory", "system_identifier", "tablespaces", "backup"])
+            #expect(mark.directory.path.string == data.string && mark.backup.string == record.id)
+            // Where the machine has a name.
+            #expect(mark.keys.union(["machine"]) == ["machine", "directory", "system_identifier", "tablespaces", "backup"])
             #expect(try #require(try Directory.status(Self.mark(data))).permissions == 0o600)
             _ = try RestoreExample.restore(example, record, delta: true)
         }
@@ -62,7 +63,7 @@ struct DeltaDestinationTests {
     }
 
     enum Spoiled: CaseIterable {
-        case noMark, noJSON, emptyMark, otherDirectory, otherSystemInMark, otherSystem, foreign
+        case noMark, noJSON, emptyMark, otherDirectory, otherMachine, otherBirth, otherSystemInMark, otherSystem, foreign
     }
 
     @Test("is refused and left alone where it is not one that pgark made for this system", arguments: Spoiled.allCases)
@@ -74,6 +75,11 @@ struct DeltaDestinationTests {
             case .noJSON: try overwrite(Self.mark(data), "pgark was here".utf8)
             case .emptyMark: try overwrite(Self.mark(data), [])
             case .otherDirectory: try Self.edit(Self.mark(data), data.string, data.string + "2")
+            case .otherMachine:
+                let machine = try JSON(parsing: try #require(try SmallFile.readText(Self.mark(data)))).machine.string
+                try Self.edit(
+                    Self.mark(data), machine.map { "\"\($0)\"" } ?? "{", machine == nil ? "{\"machine\":\"x\"," : "\"x\"")
+            case .otherBirth: try Self.edit(Self.mark(data), "\"born\" : \"2", "\"born\" : \"1")
             case .otherSystemInMark: try Self.edit(Self.mark(data), "\(record.systemIdentifier)", "5")
             case .otherSystem:
                 let control = RestoreExample.control(of: SystemIdentifier(rawValue: 5))
@@ -96,6 +102,36 @@ struct DeltaDestinationTests {
             // In its own place it is what it was.
             try Directory.rename(copy, to: data)
             _ = try RestoreExample.restore(example, record, delta: true)
+        }
+    }
+
+    /// As pg_basebackup and rsync make it for a standby, or in the place of what was moved away.
+    @Test("is refused where it is a copy of one under the same path")
+    func copyInPlace() throws {
+        try Self.with { example, record, data in
+            let original = example.directory.appending("original")
+            try Directory.rename(data, to: original)
+            try Directory.create(data)
+            for name in try #require(try Directory.names(in: original)) {
+                try Directory.rename(original.appending(name), to: data.appending(name))
+            }
+            try Self.expectRefusal(example, record, to: data)
+        }
+    }
+
+    @Test("is refused where the backup is known to be damaged, before anything is touched")
+    func knownDamage() throws {
+        try Self.with { example, record, data in
+            let problems = ["base/5/1", "base/5/2"].map {
+                Verification.Problem(backup: record.id, file: $0, block: 7, message: "it is gone")
+            }
+            try example.catalogue.note(
+                DamageReport(time: Timestamp(seconds: 5), deep: true, frames: [], problems: problems), in: record.id)
+            try Self.expectRefusal(example, record, to: data, .damaged)
+            let failure = try #require(throws: Failure.self) { try RestoreExample.restore(example, record, delta: true) }
+            #expect(failure.message.contains(record.id) && failure.details == ["base/5/1 block 7: it is gone"])
+            // What nobody has yet is no worse than nothing.
+            _ = try RestoreExample.restore(example, record, to: example.directory.appending("new"))
         }
     }
 

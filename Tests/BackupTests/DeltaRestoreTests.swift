@@ -202,7 +202,6 @@ struct DeltaRestoreTests {
             let new = isMoved ? example.directory.appending("elsewhere") : old
             try overwrite(old.pushing("PG_15/1"), [1, 2, 3])
             try overwrite(old.pushing("PG_15/extra"), [1, 2, 3])
-            try overwrite(old.appending("extra"), [1, 2, 3])
             let spoiled = try RestoreExample.tree(old, times: true)
             let outcome = try RestoreExample.restore(example, record, delta: true, mapping: [("16384", new)])
             #expect(outcome.writtenBytes == 20_000)

@@ -1,4 +1,4 @@
-// What Swift cannot say itself: CPU instructions for checksums, one Linux call that the C library hides behind
+// What Swift cannot say itself: CPU instructions for checksums, Linux calls that the C library hides behind
 // _GNU_SOURCE, and a signal handler that may only touch a sig_atomic_t. Nothing else belongs here.
 #ifndef PGARK_CLINUX_H
 #define PGARK_CLINUX_H
@@ -25,6 +25,9 @@ int pgark_syncfs(int descriptor);
 
 /// sync_file_range(2): begins to write a range back to disk and does not wait. A failure shows when the file is synced.
 void pgark_start_writeback(int descriptor, int64_t offset, int64_t count);
+
+/// statx(2): when a file came to be, in microseconds since 1970; -1 where its file system does not say.
+int64_t pgark_birth_time(const char *path);
 
 /// After this, SIGINT, SIGTERM and SIGHUP only raise a flag; SIGPIPE is ignored. Blocking calls return EINTR.
 void pgark_catch_interrupts(void);
