@@ -269,6 +269,7 @@ struct VerifyCommand: ParsableCommand {
     private func verify(_ records: [BackupRecord], _ catalogue: Catalogue, _ output: Output) throws -> Document {
         var document = Document(backups: [], files: 0, bytes: 0, problems: [])
         let checked = CheckedFrames()
+        var shared: Set<DamageReport.Frame> = []
         for record in records {
             let progress = ProgressLine("verified")
             let reporter = progress.reporter(output)
@@ -281,7 +282,7 @@ struct VerifyCommand: ParsableCommand {
                 reporter.progress(bytes, record.dataBytes)
             }
             progress.clear()
-            try note(report, of: record, catalogue, output)
+            try note(report, of: record, &shared, catalogue, output)
             document.backups.append(record.id)
             document.files += report.files
             document.bytes += report.bytes
@@ -290,14 +291,19 @@ struct VerifyCommand: ParsableCommand {
         return document
     }
 
-    /// What is wrong is remembered, so that `show` says it and later backups do not build on it. Who may only read the
-    /// repository may verify it as well.
-    private func note(_ report: Verification.Report, of record: BackupRecord, _ catalogue: Catalogue, _ output: Output) throws {
+    /// What is wrong is remembered, also in other backups that it hits, so that `show` says it and later backups do not build
+    /// on it. Who may only read the repository may verify it as well.
+    private func note(
+        _ report: Verification.Report, of record: BackupRecord, _ shared: inout Set<DamageReport.Frame>, _ catalogue: Catalogue,
+        _ output: Output
+    ) throws {
+        var damage = DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems)
         do {
-            try catalogue.note(
-                DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems), in: record.id)
-        } catch let failure as Failure where failure.code == .permissionDenied {
-            output.note("what was found is not remembered: \(failure.message)")
+            try catalogue.note(damage, in: record.id)
+            damage.frames.removeAll { !shared.insert($0).inserted }
+            try catalogue.share(damage, tick: Interruption.check)
+        } catch let failure as Failure where failure.code != .interrupted {
+            output.note("what was found in backup \(record.id) is not remembered everywhere: \(failure.message)")
         }
     }
 

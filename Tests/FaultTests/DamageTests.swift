@@ -77,6 +77,24 @@ struct DamageTests {
         }
     }
 
+    @Test("is known of every backup that it hits, also when the one that was looked at is deleted")
+    func sharedDamage() throws {
+        try with { site, _, pgark, relation in
+            let first = try #require(try pgark("list").backups[0].id.string)
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            let second = try #require(try pgark("backup").id.string)
+            try site.withDamage(pack, at: File(pack, .read).size / 2) {
+                #expect(try pgark.problems("verify", first).map(\.backup.string) == [first])
+                #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged", "damaged"])
+                #expect(try pgark("show", second).problems[0].file.string == relation)
+                try pgark("delete", first, "--yes")
+                #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged"])
+                try pgark("backup")
+                #expect(try pgark("verify", "latest", "--deep").problems.array.isEmpty)
+            }
+        }
+    }
+
     @Test("whose frame header is hit, or whose pack is missing or cut short, is found and never restored")
     func damagedStructure() throws {
         try with { site, _, pgark, _ in
