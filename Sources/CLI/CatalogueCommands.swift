@@ -257,13 +257,19 @@ struct VerifyCommand: ParsableCommand {
         let lock = try repository.lockForReading(to: "verify")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
-        let entries = try all ? catalogue.entries() : [catalogue.findComplete(backup ?? "latest").entry]
+        let entries = try all ? catalogue.entries() : [named(catalogue)]
         var document = try verify(entries.compactMap(\.record), catalogue, output)
         document.problems += entries.filter(\.isUnreadable).map {
             Verification.Problem(backup: $0.id, file: "backup.json", message: "the record cannot be read")
         }
         try output.data(document) { document.text(output) }
         if !document.problems.isEmpty { throw ExitCode(Failure.Code.problemFound.exitStatus) }
+    }
+
+    /// A record that cannot be read is a problem to be reported.
+    private func named(_ catalogue: Catalogue) throws -> Catalogue.Entry {
+        let entry = try catalogue.findMaybeUnreadable(backup ?? "latest")
+        return try entry.isUnreadable ? entry : catalogue.findComplete(entry.id).entry
     }
 
     private func verify(_ records: [BackupRecord], _ catalogue: Catalogue, _ output: Output) throws -> Document {

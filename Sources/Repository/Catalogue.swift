@@ -101,15 +101,30 @@ package struct Catalogue: Sendable {
 
     /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`. Of the others no more is read than it
     /// takes to choose, and nothing where the id is given.
+    ///
+    /// Throws for `latest` where a newer backup is there whose record cannot be read: an older one is not what was asked for.
     package func find(_ reference: String) throws -> Entry {
+        let entry = try findMaybeUnreadable(reference)
+        guard entry.isUnreadable, entry.id != reference else { return entry }
+        throw Failure(
+            .damaged, "could not tell which backup is the latest: the record of backup \(entry.id) cannot be read",
+            details: ["\(directory(of: entry.id).appending(Self.recordName))"],
+            hint: "Name a backup by its id: pgark list. What is wrong: pgark verify \(entry.id)")
+    }
+
+    /// As `find`; but `latest` is by its id the newest also where its record cannot be read.
+    package func findMaybeUnreadable(_ reference: String) throws -> Entry {
         if Self.mayBeIdentifier(reference), let entry = try entry(reference) { return entry }
-        let complete = try positions()
+        let (complete, unreadable) = try positions()
         let found =
             switch reference {
             case "latest": complete.first
             case "oldest": complete.last
             default: complete.first { $0.position.name == reference }
             }
+        if reference == "latest", let newest = unreadable.max(by: { $0.id < $1.id }), newest.id > found?.id ?? "" {
+            return newest
+        }
         if let found, let entry = try entry(found.id) { return entry }
         throw Failure(
             .backupMissing, "could not find backup \"\(reference)\" of cluster \"\(repository.cluster)\"",
@@ -128,15 +143,19 @@ package struct Catalogue: Sendable {
         !reference.contains("/") && !["", ".", "..", "latest", "oldest"].contains(reference)
     }
 
-    /// The complete backups whose records can be read, newest first.
-    private func positions() throws -> [(id: String, position: Position)] {
-        try directories().compactMap { id, path in
-            do {
-                return try read(id, path).map { (id, $0) }
-            } catch let failure as Failure where failure.code == .damaged {
-                return nil
+    /// The complete backups whose records can be read, newest first, and those whose records cannot.
+    private func positions() throws -> (complete: [(id: String, position: Position)], unreadable: [Entry]) {
+        var complete: [(id: String, position: Position)] = []
+        var unreadable: [Entry] = []
+        for (id, path) in try directories() {
+            // What is wrong with a record shows when its entry is made.
+            if let position: Position = try? read(id, path) {
+                complete.append((id, position))
+            } else if let entry = try entry(id, path, isBusy: false), entry.isUnreadable {
+                unreadable.append(entry)
             }
-        }.sorted { $0.position > $1.position }
+        }
+        return (complete.sorted { $0.position > $1.position }, unreadable)
     }
 
     package func findComplete(_ reference: String) throws -> (entry: Entry, record: BackupRecord) {
@@ -144,7 +163,8 @@ package struct Catalogue: Sendable {
         guard let record = entry.record else {
             throw Failure(
                 entry.isUnreadable ? .damaged : .backupMissing,
-                "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)",
+                "could not use backup \"\(entry.id)\": "
+                    + (entry.isUnreadable ? "its record cannot be read" : "it is \(entry.status.rawValue)"),
                 hint: "List them: pgark list")
         }
         return (entry, record)

@@ -153,6 +153,32 @@ struct DamageTests {
         }
     }
 
+    @Test("whose newest record is hit is found by verify, and no older backup is taken for the latest")
+    func damagedNewestRecord() throws {
+        try with { site, _, pgark, _ in
+            let first = try #require(try pgark("list").backups[0].id.string)
+            let second = try #require(try pgark("backup").id.string)
+            let record = pgark.repository.pushing(FilePath("backups/\(second)/backup.json"))
+            try site.withDamage(record, at: File(record, .read).size / 2) {
+                for arguments in [["verify"], ["verify", "latest"], ["verify", second]] {
+                    let problems = try pgark.problems(arguments)
+                    #expect(problems.map(\.backup.string) == [second] && problems.map(\.file.string) == ["backup.json"])
+                }
+                let place = site.directory.appending("damaged")
+                for arguments in [
+                    ["restore", "latest", "--to", place.string, "--yes"], ["restore", "--to", place.string, "--yes"],
+                    ["export", "latest", place.string], ["show", "latest"], ["keep", "latest"], ["delete", "latest", "--yes"],
+                ] {
+                    let error = try pgark.fails(.damaged, 1, arguments)
+                    #expect(error.message.string?.contains(second) == true, "\(error)")
+                }
+                #expect(try !Directory.exists(place))
+                try pgark("verify", first)
+                try pgark.restore(to: "named", [first]).discard()
+            }
+        }
+    }
+
     @Test("whose WAL is hit is found; wal get fails above 125 and leaves nothing")
     func damagedWAL() throws {
         try with { site, node, pgark, _ in
@@ -195,7 +221,9 @@ struct DamageTests {
 
 extension Pgark {
     /// What `verify` finds; it must find something and say so by its exit status.
-    fileprivate func problems(_ arguments: String...) throws -> [JSON] {
+    fileprivate func problems(_ arguments: String...) throws -> [JSON] { try problems(arguments) }
+
+    fileprivate func problems(_ arguments: [String]) throws -> [JSON] {
         let outcome = try run(arguments + ["--json"])
         #expect(outcome.status == .exited(5), "\(outcome.text)")
         return try outcome.json.problems.array

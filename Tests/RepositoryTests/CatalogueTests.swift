@@ -142,20 +142,57 @@ struct CatalogueTests {
         }
     }
 
-    @Test("passes over a damaged record, but for who asks for that one")
-    func damagedRecord() throws {
+    /// The first of two backups, or the second, newer one, gets a record that was changed.
+    static func withDamagedRecord(_ damaged: Int, _ body: (RepositoryExample, _ id: String) throws -> Void) throws {
         try RepositoryExample.with { example in
-            try example.backup([], .example(id: "20261121T000000Z", name: "weekly"))
-            try example.backup([], .example(id: "20261122T000000Z", name: "weekly", end: "0/300000"))
-            let path = Self.recordPath(example, "20261122T000000Z")
+            let ids = ["20261121T000000Z", "20261122T000000Z"]
+            for (number, id) in ids.enumerated() {
+                try example.backup([], .example(id: id, name: "weekly", end: "0/\(3 + number)00000"))
+            }
+            let path = recordPath(example, ids[damaged])
             try overwrite(path, #require(try SmallFile.readText(path)).replacing("\"node1\"", with: "\"node2\"").utf8)
+            try body(example, ids[damaged])
+        }
+    }
+
+    static func expectRefused(_ id: String, _ body: () throws -> Void) throws {
+        let failure = try #require(throws: Failure.self) { try body() }
+        #expect(failure.code == .damaged && failure.message.contains(id))
+    }
+
+    @Test("passes over a damaged record, but for who asks for that one or for the latest")
+    func damagedRecord() throws {
+        try Self.withDamagedRecord(1) { example, id in
             #expect(try example.catalogue.entries().map(\.status) == [.damaged, .done])
-            for reference in ["latest", "oldest", "weekly"] {
+            for reference in ["oldest", "weekly"] {
                 #expect(try example.catalogue.find(reference).id == "20261121T000000Z")
             }
-            #expect(try example.catalogue.find("20261122T000000Z").isUnreadable)
-            let failure = try #require(throws: Failure.self) { try example.catalogue.findComplete("20261122T000000Z") }
-            #expect(failure.code == .damaged)
+            try Self.expectRefused(id) { _ = try example.catalogue.find("latest") }
+            try Self.expectRefused(id) { _ = try example.catalogue.findComplete("latest") }
+            try Self.expectRefused(id) { _ = try example.catalogue.findComplete(id) }
+            for reference in ["latest", id] {
+                let entry = try example.catalogue.findMaybeUnreadable(reference)
+                #expect(entry.id == id && entry.isUnreadable)
+            }
+        }
+    }
+
+    @Test("finds the latest where only an older record is damaged")
+    func damagedOlderRecord() throws {
+        try Self.withDamagedRecord(0) { example, id in
+            for reference in ["latest", "oldest", "weekly"] {
+                #expect(try example.catalogue.find(reference).id == "20261122T000000Z")
+            }
+            #expect(try example.catalogue.find(id).isUnreadable)
+        }
+    }
+
+    @Test("takes no older backup for the latest where a newer one was moved to a disk that is not there")
+    func missingDisk() throws {
+        try RepositoryExample.with { example in
+            try example.backup([], .example(id: "20261121T000000Z"))
+            try Directory.link("/nowhere/at/all", at: example.catalogue.directory(of: "20261122T000000Z"))
+            try Self.expectRefused("20261122T000000Z") { _ = try example.catalogue.find("latest") }
         }
     }
 
