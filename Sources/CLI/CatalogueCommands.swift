@@ -153,10 +153,11 @@ struct KeepCommand: ParsableCommand {
         let lock = try repository.lockForReading(to: "keep a backup")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
-        let found = try catalogue.findComplete(backup)
-        if release { try catalogue.release(found.entry.id) } else { try catalogue.keep(found.entry.id, reason: "pgark keep") }
-        try output.data(BackupDocument(try catalogue.find(found.entry.id), cluster: file.name)) {
-            "backup \(found.entry.id) is \(release ? "no longer " : "")kept"
+        // A pin can be taken away whatever became of the backup.
+        let id = try release ? catalogue.find(backup).id : catalogue.findComplete(backup).entry.id
+        if release { try catalogue.release(id) } else { try catalogue.keep(id, reason: "pgark keep") }
+        try output.data(BackupDocument(try catalogue.find(id), cluster: file.name)) {
+            "backup \(id) is \(release ? "no longer " : "")kept"
         }
     }
 }

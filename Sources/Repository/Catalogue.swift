@@ -51,27 +51,27 @@ package struct Catalogue: Sendable {
     }
 
     private func entry(_ id: String, _ directory: FilePath, isBusy: Bool) throws -> Entry? {
+        func entry(_ status: Status, _ record: BackupRecord? = nil) throws -> Entry {
+            let isKept = try Directory.exists(directory.appending(Self.keptName))
+            return Entry(id: id, status: status, record: record, isKept: isKept)
+        }
         let found: BackupRecord?
         do {
             found = try read(id, directory)
         } catch let failure as Failure where failure.code == .damaged {
-            // One unreadable record must not hide the others.
-            return Entry(id: id, status: .damaged, record: nil, isKept: false)
+            return try entry(.damaged)  // one unreadable record must not hide the others
         }
-        guard let record = found else {
-            // A link too: somebody may have moved a backup to another disk.
-            guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else {
-                return nil
-            }
-            // A link that leads nowhere is not an unfinished backup: nothing that it needs may be taken for garbage.
-            if kind == .symbolicLink, try Directory.names(in: directory) == nil {
-                return Entry(id: id, status: .damaged, record: nil, isKept: false)
-            }
-            return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
+        if let record = found {
+            return try entry(!record.badPages.isEmpty || Directory.exists(damagePath(id)) ? .damaged : .done, record)
         }
-        let isKept = try Directory.exists(directory.appending(Self.keptName))
-        let isDamaged = try !record.badPages.isEmpty || Directory.exists(damagePath(id))
-        return Entry(id: id, status: isDamaged ? .damaged : .done, record: record, isKept: isKept)
+        switch try Directory.status(directory)?.kind {
+        case .directory: return try entry(isBusy ? .running : .failed)
+        case .symbolicLink:
+            // Somebody may have moved a backup to another disk. A link that leads nowhere is not an unfinished backup: nothing
+            // that it needs may be taken for garbage.
+            return try entry(Directory.names(in: directory) == nil ? .damaged : isBusy ? .running : .failed)
+        case .file, .other, nil: return nil
+        }
     }
 
     /// Of a backup's record so much as `Content` asks for; nil where there is no record.

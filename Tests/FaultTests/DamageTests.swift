@@ -159,6 +159,7 @@ struct DamageTests {
             let first = try #require(try pgark("list").backups[0].id.string)
             let second = try #require(try pgark("backup").id.string)
             let record = pgark.repository.pushing(FilePath("backups/\(second)/backup.json"))
+            try pgark("keep", second)
             try site.withDamage(record, at: File(record, .read).size / 2) {
                 for arguments in [["verify"], ["verify", "latest"], ["verify", second]] {
                     let problems = try pgark.problems(arguments)
@@ -175,6 +176,9 @@ struct DamageTests {
                 #expect(try !Directory.exists(place))
                 try pgark("verify", first)
                 try pgark.restore(to: "named", [first]).discard()
+                // Its pin counts, and can be taken away.
+                try pgark.fails(.backupKept, 3, "delete", second, "--yes")
+                #expect(try pgark("keep", second, "--release").kept.bool == false)
             }
         }
     }

@@ -183,7 +183,8 @@ struct CatalogueTests {
             for reference in ["latest", "oldest", "weekly"] {
                 #expect(try example.catalogue.find(reference).id == "20261122T000000Z")
             }
-            #expect(try example.catalogue.find(id).isUnreadable)
+            let damaged = try example.catalogue.find(id)
+            #expect(damaged.isUnreadable)
         }
     }
 
@@ -223,6 +224,20 @@ struct CatalogueTests {
             try example.catalogue.release(record.id)
             #expect(try !example.catalogue.find(record.id).isKept)
             try example.catalogue.release(record.id)
+        }
+    }
+
+    @Test("keeps a backup also while its record is damaged or missing", arguments: [true, false])
+    func keepDamaged(isThere: Bool) throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup()
+            try example.catalogue.keep(record.id, reason: "audit")
+            let path = Self.recordPath(example, record.id)
+            if isThere { try overwrite(path, [1]) } else { try Directory.remove(path) }
+            #expect(try example.catalogue.entries().map(\.isKept) == [true])
+            #expect(try example.catalogue.find(record.id).isKept)
+            try example.catalogue.release(record.id)
+            #expect(try example.catalogue.entries().map(\.isKept) == [false])
         }
     }
 
