@@ -45,9 +45,23 @@ package struct Catalogue: Sendable {
     }
 
     private func directories() throws -> [(id: String, path: FilePath)] {
-        let backups = repository.backups
-        let names = try Repository.reaching(repository.root) { try Directory.names(in: backups) } ?? []
-        return names.map { ($0, backups.appending($0)) }
+        try Repository.reaching(repository.root) { try identifiers() ?? [] }.map { ($0, directory(of: $0)) }
+    }
+
+    /// The names in the directory of the backups that may be theirs; nil where there is no such directory. Whatever else
+    /// lies there, `lost+found` for one, is not ours to look at.
+    func identifiers() throws -> [String]? { try Directory.names(in: repository.backups)?.filter(Self.isIdentifier) }
+
+    /// As `BackupWriter.newIdentifier` makes them: 20261122T150405Z.
+    static func isIdentifier(_ name: String) -> Bool {
+        name.utf8.count == 16
+            && name.utf8.enumerated().allSatisfy { place, character in
+                switch place {
+                case 8: character == UInt8(ascii: "T")
+                case 15: character == UInt8(ascii: "Z")
+                default: (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(character)
+                }
+            }
     }
 
     private func entry(_ id: String, _ directory: FilePath, isBusy: Bool) throws -> Entry? {
@@ -69,7 +83,8 @@ package struct Catalogue: Sendable {
         case .symbolicLink:
             // Somebody may have moved a backup to another disk. A link that leads nowhere is not an unfinished backup: nothing
             // that it needs may be taken for garbage.
-            return try entry(Directory.names(in: directory) == nil ? .damaged : isBusy ? .running : .failed)
+            let leadsToDirectory = try Directory.status(directory.appending("."))?.kind == .directory
+            return try entry(!leadsToDirectory ? .damaged : isBusy ? .running : .failed)
         case .file, .other, nil: return nil
         }
     }
@@ -114,7 +129,7 @@ package struct Catalogue: Sendable {
 
     /// As `find`; but `latest` is by its id the newest also where its record cannot be read.
     package func findMaybeUnreadable(_ reference: String) throws -> Entry {
-        if Self.mayBeIdentifier(reference), let entry = try entry(reference) { return entry }
+        if Self.isIdentifier(reference), let entry = try entry(reference) { return entry }
         let (complete, unreadable) = try positions()
         let found =
             switch reference {
@@ -136,11 +151,6 @@ package struct Catalogue: Sendable {
         try Repository.reaching(repository.root) {
             try entry(id, directory(of: id), isBusy: LockFile.isHeld(repository.writeLock))
         }
-    }
-
-    /// Not where it would lead out of the backups' directory, and not where it is one of our own words.
-    private static func mayBeIdentifier(_ reference: String) -> Bool {
-        !reference.contains("/") && !["", ".", "..", "latest", "oldest"].contains(reference)
     }
 
     /// The complete backups whose records can be read, newest first, and those whose records cannot.

@@ -78,7 +78,7 @@ extension Catalogue {
 
     /// What was found in any backup.
     fileprivate func knownDamage() throws -> [DamageReport] {
-        try (Directory.names(in: repository.backups) ?? []).compactMap { try damage($0) }
+        try (identifiers() ?? []).compactMap { try damage($0) }
     }
 
     /// Of these damaged frames, those that a backup refers to and that are not noted in it yet.

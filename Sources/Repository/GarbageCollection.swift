@@ -67,6 +67,9 @@ package struct GarbageCollection {
         file.hasSuffix(Catalogue.packSuffix) ? String(file.dropLast(Catalogue.packSuffix.count)) : nil
     }
 
+    /// A pack, or what was to become one.
+    private static func isOurs(_ file: String) -> Bool { file.hasSuffix(Catalogue.packSuffix) || file.hasSuffix(".tmp") }
+
     // MARK: What is gone as a whole
 
     fileprivate func usedPacks() throws -> Set<String> {
@@ -77,7 +80,7 @@ package struct GarbageCollection {
 
     private func removeUnused(_ used: Set<String>, _ result: inout Result) throws {
         for name in try Directory.names(in: repository.packs) ?? [] {
-            if let pack = Self.packName(name), used.contains(pack) { continue }
+            guard Self.isOurs(name), Self.packName(name).map({ !used.contains($0) }) ?? true else { continue }
             let path = repository.packs.appending(name)
             result.freed = ByteCount(result.freed.rawValue + (try Directory.status(path)?.size ?? 0))
             result.removedPacks += 1
@@ -90,6 +93,7 @@ package struct GarbageCollection {
         let alive = Set(records.map(\.id))
         for name in try catalogue.directoryNames() where !alive.contains(name) {
             let directory = catalogue.directory(of: name)
+            guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { continue }
             let hasRecord = try Directory.exists(directory.appending(Catalogue.recordName))
             // Only what is to be deleted may have a record.
             if hasRecord, !dryRun || !deleted.contains(where: { $0.id == name }) { continue }
@@ -252,7 +256,7 @@ extension Catalogue {
     /// The directories of all backups, whole or not. A backup's is made before its packs, and goes after them: packs without
     /// any show that something else is wrong.
     func directoryNames() throws -> [String] {
-        let names = try Directory.names(in: repository.backups)
+        let names = try identifiers()
         let packs = try Directory.names(in: repository.packs) ?? []
         guard let names, !names.isEmpty || !packs.contains(where: { $0.hasSuffix(Self.packSuffix) }) else {
             throw Failure(
@@ -261,6 +265,19 @@ extension Catalogue {
                     + "so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
+        try requireNoneRenamed()
         return names
+    }
+
+    /// A backup's folder under another name is none of ours, but somebody's who may want its packs again.
+    private func requireNoneRenamed() throws {
+        for name in try Directory.names(in: repository.backups) ?? [] where !Self.isIdentifier(name) {
+            let record = repository.backups.appending(name).appending(Self.recordName)
+            // What we may not look into, as lost+found, is no backup of ours.
+            guard (try? Directory.exists(record)) == true else { continue }
+            throw Failure(
+                .damaged, "could not collect garbage: \(repository.backups.appending(name)) is a backup under another name",
+                hint: "Give the folder its backup's name back, or move it to another place. Nothing was removed.")
+        }
     }
 }

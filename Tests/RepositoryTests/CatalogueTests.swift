@@ -292,6 +292,33 @@ struct CatalogueTests {
         }
     }
 
+    /// A disk of its own has a `lost+found`, which only root may look into; and people leave notes.
+    @Test("is not disturbed by what is no backup, and never removes it")
+    func strangers() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup([Content("a", [1])])
+            for place in [example.repository.backups, example.repository.packs] {
+                try SmallFile.write("a note", to: place.appending("NOTES"))
+                try Directory.create(place.appending("lost+found").appending("#1"))
+                try SmallFile.write("a file", to: place.appending("20261123T000000Z"))
+            }
+            try Directory.link("NOTES", at: example.repository.backups.appending("link"))
+            let before = try Self.listing(example.repository.directory)
+            #expect(try example.catalogue.entries().map(\.id) == [record.id])
+            for name in ["NOTES", "lost+found", "link", "20261123T000000Z"] {
+                #expect(throws: Failure.self) { try example.catalogue.find(name) }
+            }
+            #expect(try example.catalogue.collectLeftovers() == ByteCount(0))
+            #expect(try example.catalogue.delete([], level: .standard) == GarbageCollection.Result())
+            #expect(try Self.listing(example.repository.directory) == before)
+            let next = try example.backup([Content("a", [1])], .example(id: "20261124T000000Z", end: "0/300000"), on: record)
+            _ = try example.catalogue.delete([record.id], level: .standard)
+            #expect(try example.catalogue.entries().map(\.id) == [next.id])
+            #expect(try Self.listing(example.repository.directory).filter { $0.contains("lost+found/#1") }.count == 2)
+            #expect(try Self.listing(example.repository.directory).filter { $0.contains("NOTES") }.count == 2)
+        }
+    }
+
     @Test("touches no WAL when it collects garbage")
     func garbageKeepsWAL() throws {
         try RepositoryExample.with { example in

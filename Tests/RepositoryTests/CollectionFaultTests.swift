@@ -97,7 +97,8 @@ struct CollectionFaultTests {
     func noBackups(isEmpty: Bool) throws {
         try Self.with { example, history, packs in
             try Directory.rename(example.repository.backups, to: example.directory.appending("elsewhere"))
-            if isEmpty { try Directory.create(example.repository.backups) }
+            // A new file system has this.
+            if isEmpty { try Directory.create(example.repository.backups.appending("lost+found")) }
             let before = try StoredPacks(example)
             for collect in [
                 { _ = try history.delete([]) }, { _ = try example.catalogue.collectLeftovers() },
@@ -106,6 +107,20 @@ struct CollectionFaultTests {
                 #expect(failure.code == .repositoryUnreachable)
                 #expect(try StoredPacks(example) == before)
             }
+        }
+    }
+
+    @Test("removes nothing where a backup's folder was given another name")
+    func renamedBackup() throws {
+        try Self.with { example, history, _ in
+            let directory = example.catalogue.directory(of: history.backups[2].id)
+            try Directory.rename(directory, to: example.repository.backups.appending("aside"))
+            let before = try StoredPacks(example)
+            #expect(try #require(throws: Failure.self) { try history.delete([]) }.code == .damaged)
+            #expect(try StoredPacks(example) == before)
+            try Directory.rename(example.repository.backups.appending("aside"), to: directory)
+            _ = try history.delete([])
+            try history.check()
         }
     }
 
