@@ -42,8 +42,17 @@ package struct DamageReport: Codable, Sendable, Equatable {
 extension Catalogue {
     func damagePath(_ id: String) -> FilePath { directory(of: id).appending("damage.json") }
 
-    /// Nil where no verification found anything.
-    package func damage(_ id: String) throws -> DamageReport? { try Record.read(damagePath(id)) }
+    /// Nil where no verification found anything. A report that cannot be read is a problem itself and stops nobody; the next
+    /// verification replaces it.
+    package func damage(_ id: String) throws -> DamageReport? {
+        do {
+            return try Record.read(damagePath(id))
+        } catch let failure as Failure where failure.code == .damaged || failure.code == .inputOutput {
+            let problem = Verification.Problem(
+                backup: id, file: "damage.json", message: "what verifications found cannot be read: \(failure.message)")
+            return DamageReport(time: .now, deep: false, frames: [], problems: [problem])
+        }
+    }
 
     /// Keeps what was found in a backup; nothing wrong clears what was found before, if that verification looked as deep.
     package func note(_ damage: DamageReport, in id: String) throws {

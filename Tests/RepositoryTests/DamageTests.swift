@@ -176,6 +176,28 @@ struct DamageTests {
         }
     }
 
+    @Test("whose report cannot be read is a problem by itself, stops nobody and is replaced", arguments: ["", "{", "{}"])
+    func unreadableReport(text: String) throws {
+        try Self.with { example, history in
+            let (second, frame) = (history.backups[1], Place(pack: "\(history.backups[0].id)-0", frame: 0))
+            let path = example.catalogue.directory(of: second.id).appending("damage.json")
+            try Self.note(example, [frame], in: history.backups[0].id)
+            try SmallFile.write(text, to: path)
+            #expect(try Self.statuses(example, history) == [.damaged, .damaged, .done])
+            #expect(try example.catalogue.damage(second.id)?.problems.map(\.file) == ["damage.json"])
+            // What others know is known still, and a new backup is built on the one with the unreadable report.
+            #expect(try Self.reference(example, second).isDamaged && !Self.reference(example, history.backups[2]).isDamaged)
+            history.set(second.files)
+            let (backup, _) = try history.take(.compared, on: second)
+            #expect(try BackupHistoryTests.storedBlocks(example, backup.record) == 64)
+            try Self.note(example, [frame], in: second.id)
+            #expect(try example.catalogue.damage(second.id)?.frames == [frame])
+            try SmallFile.write(text, to: path)
+            try example.catalogue.note(DamageReport(time: .now, deep: false, frames: [], problems: []), in: second.id)
+            #expect(try Self.statuses(example, history) == [.damaged, .done, .done, .done])
+        }
+    }
+
     // MARK: Of several backups
 
     /// Verifies a backup, and keeps what is found as the command does.
