@@ -76,7 +76,7 @@ package struct Catalogue: Sendable {
             return try entry(.damaged)  // one unreadable record must not hide the others
         }
         if let record = found {
-            return try entry(!record.badPages.isEmpty || Directory.exists(damagePath(id)) ? .damaged : .done, record)
+            return try entry(!record.badPages.isEmpty || isKnownToBeDamaged(id) ? .damaged : .done, record)
         }
         switch try Directory.status(directory)?.kind {
         case .directory: return try entry(isBusy ? .running : .failed)

@@ -40,7 +40,10 @@ package struct DamageReport: Codable, Sendable, Equatable {
 }
 
 extension Catalogue {
-    func damagePath(_ id: String) -> FilePath { directory(of: id).appending("damage.json") }
+    private func damagePath(_ id: String) -> FilePath { directory(of: id).appending("damage.json") }
+
+    /// As `damage`, without reading what it is.
+    package func isKnownToBeDamaged(_ id: String) throws -> Bool { try Directory.exists(damagePath(id)) }
 
     /// Nil where no verification found anything. A report that cannot be read is a problem itself and stops nobody; the next
     /// verification replaces it.
@@ -60,7 +63,7 @@ extension Catalogue {
         // What looked less deep does not know better.
         if let earlier = try self.damage(id), earlier.deep, !damage.deep { damage = damage.keeping(earlier) }
         if !damage.problems.isEmpty { return try Record.write(damage, to: damagePath(id)) }
-        guard try Directory.exists(damagePath(id)) else { return }
+        guard try isKnownToBeDamaged(id) else { return }
         try Directory.remove(damagePath(id))
         try Directory.synchronize(directory(of: id))
     }

@@ -87,6 +87,8 @@ struct DamageTests {
                 #expect(try pgark.problems("verify", first).map(\.backup.string) == [first])
                 #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged", "damaged"])
                 #expect(try pgark("show", second).problems[0].file.string == relation)
+                let plan = try pgark("restore", "--to", site.directory.appending("plan").string, "--dry-run")
+                #expect(plan.backup.string == second && plan.remarks.array.count == 1, "\(plan)")
                 try pgark("delete", first, "--yes")
                 #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged"])
                 try pgark("backup")
