@@ -200,6 +200,10 @@ struct DeleteCommand: ParsableCommand {
         defer { withExtendedLifetime((lock, readers)) {} }
         for entry in entries { try requireNotKept(try catalogue.find(entry.id)) }  // pinned while we asked
         let result = try catalogue.delete(entries.map(\.id), level: level, tick: Interruption.check)
+        if result.isCutShort {
+            output.note(
+                "interrupted: deleted is deleted; what is dead within packs that others need, the next deletion gives back")
+        }
         try output.data(Document(entries, result, dryRun: false)) {
             "deleted \(names), freed \(result.freed): \(Self.described(result))"
         }

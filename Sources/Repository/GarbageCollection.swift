@@ -13,6 +13,8 @@ package struct GarbageCollection {
         package var removedPacks = 0
         package var rewrittenPacks = 0
         package var freed = ByteCount(0)
+        /// Packs that are mostly dead are left for the next collection.
+        package var isCutShort = false
 
         package init() {}
     }
@@ -42,20 +44,23 @@ package struct GarbageCollection {
 
     /// Everything that can be given back. `tick` is called between packs.
     package func run(tick: () throws -> Void = {}) throws -> Result {
-        var result = Result()
-        let used = try usedPacks()
-        try removeUnused(used, &result)
-        try removeDirectories(&result)
-        let present = try Directory.names(in: repository.packs) ?? []
-        let candidates = present.compactMap { Self.packName($0) }.filter { used.contains($0) }
-        for start in stride(from: 0, to: candidates.count, by: Self.packsAtATime) {
-            let some = Array(candidates[start..<min(start + Self.packsAtATime, candidates.count)])
-            try rewriteMostlyDead(some, &result, tick)
+        var result = try removeLeftovers()
+        try rewriteMostlyDead(&result, tick)
+        return result
+    }
+
+    /// As `run`, for who cannot go back any more: an interrupt leaves the slow part for the next collection.
+    fileprivate func runAsFarAsWanted(tick: () throws -> Void) throws -> Result {
+        var result = try removeLeftovers()
+        do {
+            try rewriteMostlyDead(&result, tick)
+        } catch let failure as Failure where failure.code == .interrupted {
+            result.isCutShort = true
         }
         return result
     }
 
-    /// The quick part: what an interrupted writer or deletion left.
+    /// The quick part: what is gone as a whole.
     package func removeLeftovers() throws -> Result {
         var result = Result()
         try removeUnused(try usedPacks(), &result)
@@ -109,6 +114,16 @@ package struct GarbageCollection {
 
     /// Which blocks of a pack's frames some backup refers to: a bit for each, by frame number.
     private typealias LiveBlocks = [UInt64]
+
+    private func rewriteMostlyDead(_ result: inout Result, _ tick: () throws -> Void) throws {
+        let used = try usedPacks()
+        let present = try Directory.names(in: repository.packs) ?? []
+        let candidates = present.compactMap { Self.packName($0) }.filter { used.contains($0) }
+        for start in stride(from: 0, to: candidates.count, by: Self.packsAtATime) {
+            let some = Array(candidates[start..<min(start + Self.packsAtATime, candidates.count)])
+            try rewriteMostlyDead(some, &result, tick)
+        }
+    }
 
     private func rewriteMostlyDead(_ packs: [String], _ result: inout Result, _ tick: () throws -> Void) throws {
         var alive: [String: LiveBlocks] = [:]
@@ -232,19 +247,21 @@ package struct GarbageCollection {
 
 extension Catalogue {
     /// Deletes backups: first they stop being any, then their content goes. Content that others refer to stays. Interrupted
-    /// at any point, the rest is garbage. The caller holds the write lock and the lock against readers.
+    /// at any point, the rest is garbage. `tick` may throw that it is interrupted: before anything is changed that is thrown on,
+    /// later the result says that it was cut short. The caller holds the write lock and the lock against readers.
     package func delete(_ ids: [String], level: CompressionLevel, tick: () throws -> Void = {}) throws -> GarbageCollection.Result
     {
         // What would stop the collection is found before anything is changed.
         let collection = try GarbageCollection(self, level: level, deleting: entries().filter { ids.contains($0.id) })
         _ = try collection.usedPacks()
+        try tick()
         for id in ids {
             let record = directory(of: id).appending(Self.recordName)
             if try Directory.exists(record) {
                 try Directory.rename(record, to: directory(of: id).appending(Self.tombstoneName))
             }
         }
-        return try collection.run(tick: tick)
+        return try collection.runAsFarAsWanted(tick: tick)
     }
 
     /// Removes what interrupted writers left. The caller holds the write lock.
