@@ -4,9 +4,12 @@ import SystemPackage
 
 /// Gives back what no complete backup refers to.
 ///
-/// Three steps, each safe to be cut short at any point: directories without a record go, packs that no backup names go, and
-/// packs that are mostly dead are written anew without their dead blocks, under the same name, by one rename. No map
+/// Three steps, each safe to be cut short at any point: packs that no backup names go, then directories without a record,
+/// and packs that are mostly dead are written anew without their dead blocks, under the same name, by one rename. No map
 /// changes. All of it only while no backup runs and nobody reads: the caller holds the locks.
+///
+/// Packs before directories: were it the other way round, the last backup's deletion cut short would leave packs and no
+/// directory, and that is what a disk that is not mounted looks like.
 package struct GarbageCollection {
     /// What was or would be given back.
     package struct Result: Sendable, Equatable {

@@ -238,6 +238,23 @@ struct CollectionFaultTests {
         }
     }
 
+    /// Else packs without a directory would be left of the last backup, and those are never taken for garbage.
+    @Test("removes packs before directories")
+    func order() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup([Content("a", [1])])
+            let obstacle = example.repository.packs.appending("x.pack")
+            try Directory.create(obstacle)
+            #expect(throws: Failure.self) { try example.catalogue.delete([record.id], level: .standard) }
+            #expect(try Directory.names(in: example.repository.backups) == [record.id])
+            try Directory.removeTree(obstacle)
+            try example.catalogue.collectLeftovers()
+            for place in [example.repository.packs, example.repository.backups] {
+                #expect(try Directory.names(in: place) == [])
+            }
+        }
+    }
+
     @Test("has a quick part, which writes no pack anew")
     func leftovers() throws {
         try RepositoryExample.with { example in
