@@ -26,6 +26,8 @@ package struct GarbageCollection {
     private let level: CompressionLevel
     private let records: [BackupRecord]
     private let deleted: [Catalogue.Entry]
+    /// Not backups yet: nothing of theirs is garbage.
+    private let running: [String]
     private let dryRun: Bool
     private var repository: Repository { catalogue.repository }
 
@@ -42,6 +44,8 @@ package struct GarbageCollection {
         self.dryRun = dryRun
         let gone = Set(deleting.map(\.id))
         _ = try catalogue.directoryNames()  // throws where every pack would look unused, because the backups are not there
+        // Who deletes holds the lock that tells a running backup from a failed one.
+        running = try dryRun ? catalogue.entries().filter { $0.status == .running }.map(\.id) : []
         records = try catalogue.records(without: gone)
     }
 
@@ -89,6 +93,7 @@ package struct GarbageCollection {
     private func removeUnused(_ used: Set<String>, _ result: inout Result) throws {
         for name in try Directory.names(in: repository.packs) ?? [] {
             guard Self.isOurs(name), Self.packName(name).map({ !used.contains($0) }) ?? true else { continue }
+            if running.contains(where: { name.hasPrefix($0 + "-") }) { continue }
             let path = repository.packs.appending(name)
             result.freed = ByteCount(result.freed.rawValue + (try Directory.status(path)?.size ?? 0))
             result.removedPacks += 1
@@ -99,7 +104,7 @@ package struct GarbageCollection {
 
     private func removeDirectories(_ result: inout Result) throws {
         let alive = Set(records.map(\.id))
-        for name in try catalogue.directoryNames() where !alive.contains(name) {
+        for name in try catalogue.directoryNames() where !alive.contains(name) && !running.contains(name) {
             let directory = catalogue.directory(of: name)
             guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { continue }
             let hasRecord = try Directory.exists(directory.appending(Catalogue.recordName))
