@@ -37,12 +37,16 @@ package struct RestorePlanner {
     package var moment: WALArchive.Moment?
     package var segmentSize: WALSegmentSize
     package var landmarks: any WALLandmarks
+    /// Of the backups, those in which verifications found damage: taken only where no other leads to the target.
+    package var damaged: Set<String>
 
     package init(
-        records: [BackupRecord], ranges: [WALArchive.Range], histories: [TimelineID: TimelineHistory],
-        moment: WALArchive.Moment?, segmentSize: WALSegmentSize, landmarks: any WALLandmarks
+        records: [BackupRecord], damaged: Set<String> = [], ranges: [WALArchive.Range],
+        histories: [TimelineID: TimelineHistory], moment: WALArchive.Moment?, segmentSize: WALSegmentSize,
+        landmarks: any WALLandmarks
     ) {
         self.records = records
+        self.damaged = damaged
         self.ranges = ranges
         self.histories = histories
         self.moment = moment
@@ -50,12 +54,12 @@ package struct RestorePlanner {
         self.landmarks = landmarks
     }
 
-    package init(_ archive: WALArchive, records: [BackupRecord]) throws {
+    package init(_ archive: WALArchive, records: [BackupRecord], damaged: Set<String>) throws {
         let moment = try archive.moment()  // before the ranges, so that they reach it
         var histories: [TimelineID: TimelineHistory] = [.first: TimelineHistory(of: .first)]
         for timeline in try archive.timelinesWithHistory() { histories[timeline] = try archive.history(of: timeline) }
         self.init(
-            records: records, ranges: try archive.ranges(), histories: histories, moment: moment,
+            records: records, damaged: damaged, ranges: try archive.ranges(), histories: histories, moment: moment,
             segmentSize: archive.segmentSize, landmarks: WALArchiveLandmarks(archive))
     }
 
@@ -76,7 +80,7 @@ package struct RestorePlanner {
             record: choice.record, reason: choice.reason, target: target, landmark: choice.landmark,
             recoveryTarget: recoveryTarget, timeline: timeline, walTo: reach,
             walTime: moment.flatMap { $0.timeline == timeline && $0.durableLSN <= reach ? $0.time : nil },
-            remarks: (remark.map { [$0] } ?? []) + remarks(target, choice.record))
+            remarks: (remark.map { [$0] } ?? []) + choice.remarks + remarks(target, choice.record))
     }
 
     // MARK: Timeline
@@ -113,6 +117,7 @@ package struct RestorePlanner {
         let record: BackupRecord
         let reason: String
         var landmark: WALLandmark? = nil
+        var remarks: [String] = []
     }
 
     private func choose(_ target: RecoveryTarget, _ history: TimelineHistory, _ chosen: BackupRecord?) throws -> Choice {
@@ -125,14 +130,38 @@ package struct RestorePlanner {
             }
             return Choice(record: chosen, reason: "it was named")
         }
-        let suitable = records.filter { obstacle($0, target, history) == nil }
-        guard let best = suitable.max(by: { ($0.endLSN, $0.endTime) < ($1.endLSN, $1.endTime) }) else {
+        let suitable = newestFirst(records.filter { obstacle($0, target, history) == nil })
+        guard let newest = suitable.first else {
             let reasons = records.map { "backup \($0.id): \(obstacle($0, target, history) ?? "")" }
             throw Failure(
                 .noSuitableBackup, "could not find a backup for \(target)", details: reasons,
                 hint: "The recovery window is in `pgark list`.")
         }
-        return Choice(record: best, reason: reason(target, suitable.count))
+        let choice = Choice(record: newest, reason: reason(target, suitable.count))
+        guard isDamaged(newest) else { return choice }
+        // An older one leads to the same place, unless WAL is missing in between. Where that of the newest one itself is, it
+        // leads nowhere.
+        let reach = (try? reach(of: newest, along: history)) ?? .zero
+        let undamaged = suitable.first { record in
+            guard !isDamaged(record), let other = try? self.reach(of: record, along: history) else { return false }
+            return other >= reach || target.point == .immediate
+        }
+        return undamaged.map { self.choice($0, insteadOf: choice) } ?? choice
+    }
+
+    func isDamaged(_ record: BackupRecord) -> Bool { damaged.contains(record.id) }
+
+    func newestFirst(_ records: [BackupRecord]) -> [BackupRecord] {
+        records.sorted { ($0.endLSN, $0.endTime) > ($1.endLSN, $1.endTime) }
+    }
+
+    /// An older backup, because the one that would be right is known to be damaged.
+    func choice(_ record: BackupRecord, insteadOf damaged: Choice) -> Choice {
+        Choice(
+            record: record, reason: "the newest one that is not known to be damaged", landmark: damaged.landmark,
+            remarks: [
+                "backup \(damaged.record.id) would be nearer, but a verification found damage in it: pgark show \(damaged.record.id)"
+            ])
     }
 
     func reason(_ target: RecoveryTarget, _ count: Int) -> String {
@@ -198,6 +227,9 @@ package struct RestorePlanner {
 
     private func remarks(_ target: RecoveryTarget, _ record: BackupRecord) -> [String] {
         var remarks: [String] = []
+        if isDamaged(record) {
+            remarks.append("a verification found damage in this backup, so its restore may fail: pgark show \(record.id)")
+        }
         if !record.badPages.isEmpty {
             remarks.append(
                 "this backup has \(record.badPages.count) bad pages; the server had them when it was taken: pgark show \(record.id)"

@@ -14,6 +14,7 @@ extension RestorePlanner {
         let candidates = try candidates(target, history, chosen)
         var searched = SearchedWAL()
         var obstacles: [String] = []
+        var damaged: Choice?
         for record in candidates {
             let reach: LSN
             do { reach = try self.reach(of: record, along: history) } catch let failure as Failure where candidates.count > 1 {
@@ -22,12 +23,21 @@ extension RestorePlanner {
             }
             guard let first = try searched.first(query, from: record.beginLSN, reach: reach, history, landmarks) else { continue }
             if first.start >= record.endLSN {
+                if let damaged {
+                    // From an older backup recovery may meet another one of that name before.
+                    guard !isDamaged(record), first.start == damaged.landmark?.start else { continue }
+                    return choice(record, insteadOf: damaged)
+                }
                 let reason = chosen == nil ? reason(target, candidates.count { $0.endLSN <= first.start }) : "it was named"
-                return Choice(record: record, reason: reason, landmark: first)
+                let choice = Choice(record: record, reason: reason, landmark: first)
+                guard chosen == nil, isDamaged(record) else { return choice }
+                damaged = choice
+                continue
             }
             obstacles.append(
                 "backup \(record.id): it ended at \(record.endLSN), after \(first.start), where recovery from it would stop")
         }
+        if let damaged { return damaged }
         if let found = searched.newestMatch { throw noBackup(target, found, chosen, obstacles) }
         throw notFound(target, searched, history, chosen, obstacles)
     }
@@ -38,7 +48,7 @@ extension RestorePlanner {
     ) throws -> [BackupRecord] {
         let asked = chosen.map { [$0] } ?? records
         let candidates = asked.filter { obstacle($0, target, history) == nil }
-        guard candidates.isEmpty else { return candidates.sorted { ($0.endLSN, $0.endTime) > ($1.endLSN, $1.endTime) } }
+        guard candidates.isEmpty else { return newestFirst(candidates) }
         throw Failure(
             .noSuitableBackup, "could not find a backup for \(target)",
             details: asked.map { "backup \($0.id): \(obstacle($0, target, history) ?? "")" },

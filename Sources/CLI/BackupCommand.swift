@@ -44,7 +44,13 @@ struct BackupCommand: ParsableCommand {
         output.note("backing up \(node.name) of cluster \(file.name)")
         let record = try job.run()
         progress.clear()
-        let entry = try Catalogue(repository).find(record.id)
+        let catalogue = Catalogue(repository)
+        let entry = try catalogue.find(record.id)
+        if try catalogue.damage(record.id) != nil {
+            output.note(
+                "meanwhile a verification found damage in what this backup shares with earlier ones: pgark show \(record.id); "
+                    + "the next backup stores that anew")
+        }
         try output.data(BackupDocument(entry, cluster: file.name)) { summary(record, output) }
         output.next("pgark show \(record.id)")
     }

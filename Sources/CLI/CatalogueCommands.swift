@@ -153,10 +153,11 @@ struct KeepCommand: ParsableCommand {
         let lock = try repository.lockForReading(to: "keep a backup")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
-        let found = try catalogue.findComplete(backup)
-        if release { try catalogue.release(found.entry.id) } else { try catalogue.keep(found.entry.id, reason: "pgark keep") }
-        try output.data(BackupDocument(try catalogue.find(found.entry.id), cluster: file.name)) {
-            "backup \(found.entry.id) is \(release ? "no longer " : "")kept"
+        // A pin can be taken away whatever became of the backup.
+        let id = try release ? catalogue.find(backup).id : catalogue.findComplete(backup).entry.id
+        if release { try catalogue.release(id) } else { try catalogue.keep(id, reason: "pgark keep") }
+        try output.data(BackupDocument(try catalogue.find(id), cluster: file.name)) {
+            "backup \(id) is \(release ? "no longer " : "")kept"
         }
     }
 }
@@ -199,6 +200,10 @@ struct DeleteCommand: ParsableCommand {
         defer { withExtendedLifetime((lock, readers)) {} }
         for entry in entries { try requireNotKept(try catalogue.find(entry.id)) }  // pinned while we asked
         let result = try catalogue.delete(entries.map(\.id), level: level, tick: Interruption.check)
+        if result.isCutShort {
+            output.note(
+                "interrupted: deleted is deleted; what is dead within packs that others need, the next deletion gives back")
+        }
         try output.data(Document(entries, result, dryRun: false)) {
             "deleted \(names), freed \(result.freed): \(Self.described(result))"
         }
@@ -257,7 +262,7 @@ struct VerifyCommand: ParsableCommand {
         let lock = try repository.lockForReading(to: "verify")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
-        let entries = try all ? catalogue.entries() : [catalogue.findComplete(backup ?? "latest").entry]
+        let entries = try all ? catalogue.entries() : [named(catalogue)]
         var document = try verify(entries.compactMap(\.record), catalogue, output)
         document.problems += entries.filter(\.isUnreadable).map {
             Verification.Problem(backup: $0.id, file: "backup.json", message: "the record cannot be read")
@@ -266,9 +271,16 @@ struct VerifyCommand: ParsableCommand {
         if !document.problems.isEmpty { throw ExitCode(Failure.Code.problemFound.exitStatus) }
     }
 
+    /// A record that cannot be read is a problem to be reported.
+    private func named(_ catalogue: Catalogue) throws -> Catalogue.Entry {
+        let entry = try catalogue.findMaybeUnreadable(backup ?? "latest")
+        return try entry.isUnreadable ? entry : catalogue.findComplete(entry.id).entry
+    }
+
     private func verify(_ records: [BackupRecord], _ catalogue: Catalogue, _ output: Output) throws -> Document {
         var document = Document(backups: [], files: 0, bytes: 0, problems: [])
         let checked = CheckedFrames()
+        var shared: Set<DamageReport.Frame> = []
         for record in records {
             let progress = ProgressLine("verified")
             let reporter = progress.reporter(output)
@@ -281,7 +293,7 @@ struct VerifyCommand: ParsableCommand {
                 reporter.progress(bytes, record.dataBytes)
             }
             progress.clear()
-            try note(report, of: record, catalogue, output)
+            try note(report, of: record, &shared, catalogue, output)
             document.backups.append(record.id)
             document.files += report.files
             document.bytes += report.bytes
@@ -290,14 +302,19 @@ struct VerifyCommand: ParsableCommand {
         return document
     }
 
-    /// What is wrong is remembered, so that `show` says it and later backups do not build on it. Who may only read the
-    /// repository may verify it as well.
-    private func note(_ report: Verification.Report, of record: BackupRecord, _ catalogue: Catalogue, _ output: Output) throws {
+    /// What is wrong is remembered, also in other backups that it hits, so that `show` says it and later backups do not build
+    /// on it. Who may only read the repository may verify it as well.
+    private func note(
+        _ report: Verification.Report, of record: BackupRecord, _ shared: inout Set<DamageReport.Frame>, _ catalogue: Catalogue,
+        _ output: Output
+    ) throws {
+        var damage = DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems)
         do {
-            try catalogue.note(
-                DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems), in: record.id)
-        } catch let failure as Failure where failure.code == .permissionDenied {
-            output.note("what was found is not remembered: \(failure.message)")
+            try catalogue.note(damage, in: record.id)
+            damage.frames.removeAll { !shared.insert($0).inserted }
+            try catalogue.share(damage, tick: Interruption.check)
+        } catch let failure as Failure where failure.code != .interrupted {
+            output.note("what was found in backup \(record.id) is not remembered everywhere: \(failure.message)")
         }
     }
 

@@ -43,7 +43,9 @@ struct RestoreCommand: ParsableCommand {
         let catalogue = Catalogue(repository)
         let chosen = try backup.map { try catalogue.findComplete($0).record }
         let records = try chosen.map { [$0] } ?? catalogue.records()
-        let plan = try RestorePlanner(archive, records: records).plan(try target.recoveryTarget(), chosen: chosen)
+        let damaged = Set(try records.map(\.id).filter { try catalogue.isKnownToBeDamaged($0) })
+        let plan = try RestorePlanner(archive, records: records, damaged: damaged)
+            .plan(try target.recoveryTarget(), chosen: chosen)
         let destination = try RestoreDestination(
             directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
         try destination.check(BackupReader(catalogue: catalogue, record: plan.record))
@@ -133,6 +135,8 @@ struct RestoreCommand: ParsableCommand {
     private struct Document: Encodable {
         let backup: String
         let reason: String
+        /// What the person should know.
+        let remarks: [String]
         let target: String
         let timeline: TimelineID
         let directory: String
@@ -152,7 +156,8 @@ struct RestoreCommand: ParsableCommand {
         _ plan: RestorePlan, _ destination: RestoreDestination, _ outcome: RestoreJob.Outcome?, _ seconds: Double, started: Bool
     ) -> Document {
         Document(
-            backup: plan.record.id, reason: plan.reason, target: plan.target.description, timeline: plan.timeline,
+            backup: plan.record.id, reason: plan.reason, remarks: plan.remarks, target: plan.target.description,
+            timeline: plan.timeline,
             directory: destination.directory.string, bytes: outcome?.bytes ?? plan.record.dataBytes,
             writtenBytes: outcome?.writtenBytes ?? 0,
             files: outcome?.files ?? plan.record.files, walFromLSN: plan.walFrom, walToLSN: plan.walTo,

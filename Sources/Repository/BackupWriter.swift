@@ -350,7 +350,12 @@ package final class BackupWriter {
     }
 
     /// Makes it a backup.
-    package func commit(_ record: BackupRecord) throws { try catalogue.commit(record) }
+    package func commit(_ record: BackupRecord) throws {
+        try catalogue.commit(record)
+        // A verification that ends from now on finds this backup among the others; what one found before is looked for here.
+        // Whatever fails, the backup is complete, and the damage is noted where it was found.
+        if reference != nil { try? catalogue.noteKnownDamage(in: record) }
+    }
 
     /// Ends the threads. What was written is garbage.
     package func cancel() { pipeline.cancel() }

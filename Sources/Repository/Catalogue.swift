@@ -45,33 +45,48 @@ package struct Catalogue: Sendable {
     }
 
     private func directories() throws -> [(id: String, path: FilePath)] {
-        let backups = repository.backups
-        let names = try Repository.reaching(repository.root) { try Directory.names(in: backups) } ?? []
-        return names.map { ($0, backups.appending($0)) }
+        try Repository.reaching(repository.root) { try identifiers() ?? [] }.map { ($0, directory(of: $0)) }
+    }
+
+    /// The names in the directory of the backups that may be theirs; nil where there is no such directory. Whatever else
+    /// lies there, `lost+found` for one, is not ours to look at.
+    func identifiers() throws -> [String]? { try Directory.names(in: repository.backups)?.filter(Self.isIdentifier) }
+
+    /// As `BackupWriter.newIdentifier` makes them: 20261122T150405Z.
+    static func isIdentifier(_ name: String) -> Bool {
+        name.utf8.count == 16
+            && name.utf8.enumerated().allSatisfy { place, character in
+                switch place {
+                case 8: character == UInt8(ascii: "T")
+                case 15: character == UInt8(ascii: "Z")
+                default: (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(character)
+                }
+            }
     }
 
     private func entry(_ id: String, _ directory: FilePath, isBusy: Bool) throws -> Entry? {
+        func entry(_ status: Status, _ record: BackupRecord? = nil) throws -> Entry {
+            let isKept = try Directory.exists(directory.appending(Self.keptName))
+            return Entry(id: id, status: status, record: record, isKept: isKept)
+        }
         let found: BackupRecord?
         do {
             found = try read(id, directory)
         } catch let failure as Failure where failure.code == .damaged {
-            // One unreadable record must not hide the others.
-            return Entry(id: id, status: .damaged, record: nil, isKept: false)
+            return try entry(.damaged)  // one unreadable record must not hide the others
         }
-        guard let record = found else {
-            // A link too: somebody may have moved a backup to another disk.
-            guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else {
-                return nil
-            }
-            // A link that leads nowhere is not an unfinished backup: nothing that it needs may be taken for garbage.
-            if kind == .symbolicLink, try Directory.names(in: directory) == nil {
-                return Entry(id: id, status: .damaged, record: nil, isKept: false)
-            }
-            return Entry(id: id, status: isBusy ? .running : .failed, record: nil, isKept: false)
+        if let record = found {
+            return try entry(!record.badPages.isEmpty || isKnownToBeDamaged(id) ? .damaged : .done, record)
         }
-        let isKept = try Directory.exists(directory.appending(Self.keptName))
-        let isDamaged = try !record.badPages.isEmpty || Directory.exists(damagePath(id))
-        return Entry(id: id, status: isDamaged ? .damaged : .done, record: record, isKept: isKept)
+        switch try Directory.status(directory)?.kind {
+        case .directory: return try entry(isBusy ? .running : .failed)
+        case .symbolicLink:
+            // Somebody may have moved a backup to another disk. A link that leads nowhere is not an unfinished backup: nothing
+            // that it needs may be taken for garbage.
+            let leadsToDirectory = try Directory.status(directory.appending("."))?.kind == .directory
+            return try entry(!leadsToDirectory ? .damaged : isBusy ? .running : .failed)
+        case .file, .other, nil: return nil
+        }
     }
 
     /// Of a backup's record so much as `Content` asks for; nil where there is no record.
@@ -101,15 +116,30 @@ package struct Catalogue: Sendable {
 
     /// Finds by id, by name (the newest of that name), or by `latest` and `oldest`. Of the others no more is read than it
     /// takes to choose, and nothing where the id is given.
+    ///
+    /// Throws for `latest` where a newer backup is there whose record cannot be read: an older one is not what was asked for.
     package func find(_ reference: String) throws -> Entry {
-        if Self.mayBeIdentifier(reference), let entry = try entry(reference) { return entry }
-        let complete = try positions()
+        let entry = try findMaybeUnreadable(reference)
+        guard entry.isUnreadable, entry.id != reference else { return entry }
+        throw Failure(
+            .damaged, "could not tell which backup is the latest: the record of backup \(entry.id) cannot be read",
+            details: ["\(directory(of: entry.id).appending(Self.recordName))"],
+            hint: "Name a backup by its id: pgark list. What is wrong: pgark verify \(entry.id)")
+    }
+
+    /// As `find`; but `latest` is by its id the newest also where its record cannot be read.
+    package func findMaybeUnreadable(_ reference: String) throws -> Entry {
+        if Self.isIdentifier(reference), let entry = try entry(reference) { return entry }
+        let (complete, unreadable) = try positions()
         let found =
             switch reference {
             case "latest": complete.first
             case "oldest": complete.last
             default: complete.first { $0.position.name == reference }
             }
+        if reference == "latest", let newest = unreadable.max(by: { $0.id < $1.id }), newest.id > found?.id ?? "" {
+            return newest
+        }
         if let found, let entry = try entry(found.id) { return entry }
         throw Failure(
             .backupMissing, "could not find backup \"\(reference)\" of cluster \"\(repository.cluster)\"",
@@ -123,20 +153,19 @@ package struct Catalogue: Sendable {
         }
     }
 
-    /// Not where it would lead out of the backups' directory, and not where it is one of our own words.
-    private static func mayBeIdentifier(_ reference: String) -> Bool {
-        !reference.contains("/") && !["", ".", "..", "latest", "oldest"].contains(reference)
-    }
-
-    /// The complete backups whose records can be read, newest first.
-    private func positions() throws -> [(id: String, position: Position)] {
-        try directories().compactMap { id, path in
-            do {
-                return try read(id, path).map { (id, $0) }
-            } catch let failure as Failure where failure.code == .damaged {
-                return nil
+    /// The complete backups whose records can be read, newest first, and those whose records cannot.
+    private func positions() throws -> (complete: [(id: String, position: Position)], unreadable: [Entry]) {
+        var complete: [(id: String, position: Position)] = []
+        var unreadable: [Entry] = []
+        for (id, path) in try directories() {
+            // What is wrong with a record shows when its entry is made.
+            if let position: Position = try? read(id, path) {
+                complete.append((id, position))
+            } else if let entry = try entry(id, path, isBusy: false), entry.isUnreadable {
+                unreadable.append(entry)
             }
-        }.sorted { $0.position > $1.position }
+        }
+        return (complete.sorted { $0.position > $1.position }, unreadable)
     }
 
     package func findComplete(_ reference: String) throws -> (entry: Entry, record: BackupRecord) {
@@ -144,7 +173,8 @@ package struct Catalogue: Sendable {
         guard let record = entry.record else {
             throw Failure(
                 entry.isUnreadable ? .damaged : .backupMissing,
-                "could not use backup \"\(entry.id)\": it is \(entry.status.rawValue)",
+                "could not use backup \"\(entry.id)\": "
+                    + (entry.isUnreadable ? "its record cannot be read" : "it is \(entry.status.rawValue)"),
                 hint: "List them: pgark list")
         }
         return (entry, record)

@@ -4,15 +4,20 @@ import SystemPackage
 
 /// Gives back what no complete backup refers to.
 ///
-/// Three steps, each safe to be cut short at any point: directories without a record go, packs that no backup names go, and
-/// packs that are mostly dead are written anew without their dead blocks, under the same name, by one rename. No map
+/// Three steps, each safe to be cut short at any point: packs that no backup names go, then directories without a record,
+/// and packs that are mostly dead are written anew without their dead blocks, under the same name, by one rename. No map
 /// changes. All of it only while no backup runs and nobody reads: the caller holds the locks.
+///
+/// Packs before directories: were it the other way round, the last backup's deletion cut short would leave packs and no
+/// directory, and that is what a disk that is not mounted looks like.
 package struct GarbageCollection {
     /// What was or would be given back.
     package struct Result: Sendable, Equatable {
         package var removedPacks = 0
         package var rewrittenPacks = 0
         package var freed = ByteCount(0)
+        /// Packs that are mostly dead are left for the next collection.
+        package var isCutShort = false
 
         package init() {}
     }
@@ -21,6 +26,8 @@ package struct GarbageCollection {
     private let level: CompressionLevel
     private let records: [BackupRecord]
     private let deleted: [Catalogue.Entry]
+    /// Not backups yet: nothing of theirs is garbage.
+    private let running: [String]
     private let dryRun: Bool
     private var repository: Repository { catalogue.repository }
 
@@ -37,25 +44,30 @@ package struct GarbageCollection {
         self.dryRun = dryRun
         let gone = Set(deleting.map(\.id))
         _ = try catalogue.directoryNames()  // throws where every pack would look unused, because the backups are not there
+        // Who deletes holds the lock that tells a running backup from a failed one.
+        running = try dryRun ? catalogue.entries().filter { $0.status == .running }.map(\.id) : []
         records = try catalogue.records(without: gone)
     }
 
     /// Everything that can be given back. `tick` is called between packs.
     package func run(tick: () throws -> Void = {}) throws -> Result {
-        var result = Result()
-        let used = try usedPacks()
-        try removeUnused(used, &result)
-        try removeDirectories(&result)
-        let present = try Directory.names(in: repository.packs) ?? []
-        let candidates = present.compactMap { Self.packName($0) }.filter { used.contains($0) }
-        for start in stride(from: 0, to: candidates.count, by: Self.packsAtATime) {
-            let some = Array(candidates[start..<min(start + Self.packsAtATime, candidates.count)])
-            try rewriteMostlyDead(some, &result, tick)
+        var result = try removeLeftovers()
+        try rewriteMostlyDead(&result, tick)
+        return result
+    }
+
+    /// As `run`, for who cannot go back any more: an interrupt leaves the slow part for the next collection.
+    fileprivate func runAsFarAsWanted(tick: () throws -> Void) throws -> Result {
+        var result = try removeLeftovers()
+        do {
+            try rewriteMostlyDead(&result, tick)
+        } catch let failure as Failure where failure.code == .interrupted {
+            result.isCutShort = true
         }
         return result
     }
 
-    /// The quick part: what an interrupted writer or deletion left.
+    /// The quick part: what is gone as a whole.
     package func removeLeftovers() throws -> Result {
         var result = Result()
         try removeUnused(try usedPacks(), &result)
@@ -67,6 +79,9 @@ package struct GarbageCollection {
         file.hasSuffix(Catalogue.packSuffix) ? String(file.dropLast(Catalogue.packSuffix.count)) : nil
     }
 
+    /// A pack, or what was to become one.
+    private static func isOurs(_ file: String) -> Bool { file.hasSuffix(Catalogue.packSuffix) || file.hasSuffix(".tmp") }
+
     // MARK: What is gone as a whole
 
     fileprivate func usedPacks() throws -> Set<String> {
@@ -77,7 +92,8 @@ package struct GarbageCollection {
 
     private func removeUnused(_ used: Set<String>, _ result: inout Result) throws {
         for name in try Directory.names(in: repository.packs) ?? [] {
-            if let pack = Self.packName(name), used.contains(pack) { continue }
+            guard Self.isOurs(name), Self.packName(name).map({ !used.contains($0) }) ?? true else { continue }
+            if running.contains(where: { name.hasPrefix($0 + "-") }) { continue }
             let path = repository.packs.appending(name)
             result.freed = ByteCount(result.freed.rawValue + (try Directory.status(path)?.size ?? 0))
             result.removedPacks += 1
@@ -88,8 +104,9 @@ package struct GarbageCollection {
 
     private func removeDirectories(_ result: inout Result) throws {
         let alive = Set(records.map(\.id))
-        for name in try catalogue.directoryNames() where !alive.contains(name) {
+        for name in try catalogue.directoryNames() where !alive.contains(name) && !running.contains(name) {
             let directory = catalogue.directory(of: name)
+            guard let kind = try Directory.status(directory)?.kind, kind == .directory || kind == .symbolicLink else { continue }
             let hasRecord = try Directory.exists(directory.appending(Catalogue.recordName))
             // Only what is to be deleted may have a record.
             if hasRecord, !dryRun || !deleted.contains(where: { $0.id == name }) { continue }
@@ -105,6 +122,16 @@ package struct GarbageCollection {
 
     /// Which blocks of a pack's frames some backup refers to: a bit for each, by frame number.
     private typealias LiveBlocks = [UInt64]
+
+    private func rewriteMostlyDead(_ result: inout Result, _ tick: () throws -> Void) throws {
+        let used = try usedPacks()
+        let present = try Directory.names(in: repository.packs) ?? []
+        let candidates = present.compactMap { Self.packName($0) }.filter { used.contains($0) }
+        for start in stride(from: 0, to: candidates.count, by: Self.packsAtATime) {
+            let some = Array(candidates[start..<min(start + Self.packsAtATime, candidates.count)])
+            try rewriteMostlyDead(some, &result, tick)
+        }
+    }
 
     private func rewriteMostlyDead(_ packs: [String], _ result: inout Result, _ tick: () throws -> Void) throws {
         var alive: [String: LiveBlocks] = [:]
@@ -228,19 +255,21 @@ package struct GarbageCollection {
 
 extension Catalogue {
     /// Deletes backups: first they stop being any, then their content goes. Content that others refer to stays. Interrupted
-    /// at any point, the rest is garbage. The caller holds the write lock and the lock against readers.
+    /// at any point, the rest is garbage. `tick` may throw that it is interrupted: before anything is changed that is thrown on,
+    /// later the result says that it was cut short. The caller holds the write lock and the lock against readers.
     package func delete(_ ids: [String], level: CompressionLevel, tick: () throws -> Void = {}) throws -> GarbageCollection.Result
     {
         // What would stop the collection is found before anything is changed.
         let collection = try GarbageCollection(self, level: level, deleting: entries().filter { ids.contains($0.id) })
         _ = try collection.usedPacks()
+        try tick()
         for id in ids {
             let record = directory(of: id).appending(Self.recordName)
             if try Directory.exists(record) {
                 try Directory.rename(record, to: directory(of: id).appending(Self.tombstoneName))
             }
         }
-        return try collection.run(tick: tick)
+        return try collection.runAsFarAsWanted(tick: tick)
     }
 
     /// Removes what interrupted writers left. The caller holds the write lock.
@@ -252,7 +281,7 @@ extension Catalogue {
     /// The directories of all backups, whole or not. A backup's is made before its packs, and goes after them: packs without
     /// any show that something else is wrong.
     func directoryNames() throws -> [String] {
-        let names = try Directory.names(in: repository.backups)
+        let names = try identifiers()
         let packs = try Directory.names(in: repository.packs) ?? []
         guard let names, !names.isEmpty || !packs.contains(where: { $0.hasSuffix(Self.packSuffix) }) else {
             throw Failure(
@@ -261,6 +290,19 @@ extension Catalogue {
                     + "so nothing says what is in use",
                 hint: "Is a disk not mounted? Nothing was removed.")
         }
+        try requireNoneRenamed()
         return names
+    }
+
+    /// A backup's folder under another name is none of ours, but somebody's who may want its packs again.
+    private func requireNoneRenamed() throws {
+        for name in try Directory.names(in: repository.backups) ?? [] where !Self.isIdentifier(name) {
+            let record = repository.backups.appending(name).appending(Self.recordName)
+            // What we may not look into, as lost+found, is no backup of ours.
+            guard (try? Directory.exists(record)) == true else { continue }
+            throw Failure(
+                .damaged, "could not collect garbage: \(repository.backups.appending(name)) is a backup under another name",
+                hint: "Give the folder its backup's name back, or move it to another place. Nothing was removed.")
+        }
     }
 }

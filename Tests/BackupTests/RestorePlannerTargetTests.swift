@@ -65,11 +65,11 @@ struct RestorePlannerTargetTests {
 
     private static func plan(
         _ point: RecoveryTarget.Point, _ landmarks: ListedLandmarks, inclusive: Bool = true, chosen: Int? = nil,
-        reach: Int = 9, moment: Int? = 300, momentAt: Int = 9
+        damaged: Set<String> = [], reach: Int = 9, moment: Int? = 300, momentAt: Int = 9
     ) throws -> RestorePlan {
         let range = WALArchive.Range(timeline: .first, from: lsn(1), to: lsn(reach), segments: reach - 1)
         let planner = RestorePlanner(
-            records: records, ranges: [range], histories: [.first: TimelineHistory(of: .first)],
+            records: records, damaged: damaged, ranges: [range], histories: [.first: TimelineHistory(of: .first)],
             moment: moment.map { .init(timeline: .first, durableLSN: lsn(momentAt), time: time($0)) }, segmentSize: size,
             landmarks: landmarks)
         return try planner.plan(
@@ -112,6 +112,19 @@ struct RestorePlannerTargetTests {
         let landmarks = ListedLandmarks([Self.point("x", 4), Self.point("x", 7), Self.point("x", 8)])
         #expect(try Self.plan(.name("x"), landmarks).landmark?.start == Self.lsn(7))
         #expect(try Self.plan(.name("x"), landmarks, chosen: 0).landmark?.start == Self.lsn(4))
+    }
+
+    @Test("leads from an undamaged backup to the same place, or else from the damaged one")
+    func damaged() throws {
+        for damaged in [["b"], ["a", "b"]] as [Set<String>] {
+            let plan = try Self.plan(.name("x"), ListedLandmarks([Self.point("x", 7)]), damaged: damaged)
+            #expect(plan.record.id == (damaged.count == 1 ? "a" : "b") && plan.landmark == Self.point("x", 7))
+            #expect(plan.remarks.count == 1 && plan.remarks[0].contains("pgark show b"))
+        }
+        // From "a" recovery would stop at 4.
+        let plan = try Self.plan(.name("x"), ListedLandmarks([Self.point("x", 4), Self.point("x", 7)]), damaged: ["b"])
+        #expect(plan.record.id == "b" && plan.landmark == Self.point("x", 7) && plan.remarks.count == 1)
+        #expect(try Self.plan(.name("x"), ListedLandmarks([Self.point("x", 4)]), damaged: ["b"]).remarks == [])
     }
 
     @Test("passes over a backup in which recovery would meet the name too early")

@@ -154,6 +154,56 @@ struct RestorePlannerTests {
         #expect(failure.code == .targetUnreachable && failure.details == ["timelines with a history: 1, 2, 3, 4"])
     }
 
+    // MARK: Known damage
+
+    /// The plan where verifications found damage in some of the backups.
+    static func plan(
+        damaged: String, of ids: String = "abcdx", ranges: [String] = whole, _ point: RecoveryTarget.Point = .endOfWAL,
+        on timeline: RecoveryTarget.Timeline = .latest, chosen: String? = nil
+    ) throws -> RestorePlan {
+        var planner = planner(ids, ranges: ranges)
+        planner.damaged = Set(damaged.map(String.init))
+        return try plan(planner, point, on: timeline, chosen: chosen)
+    }
+
+    @Test(
+        "passes over a backup that is known to be damaged, and says so",
+        arguments: [
+            ("d", .endOfWAL, "c"), ("cd", .endOfWAL, "b"), ("bcd", .endOfWAL, "a"), ("bd", .endOfWAL, "c"),
+            ("d", .immediate, "c"), ("cd", .lsn(LSN("0/A00200")!), "b"), ("c", .lsn(LSN("0/700100")!), "b"),
+        ] as [(String, RecoveryTarget.Point, String)])
+    func damaged(damaged: String, point: RecoveryTarget.Point, backup: String) throws {
+        let plan = try Self.plan(damaged: damaged, point)
+        #expect(plan.record.id == backup && plan.reason == "the newest one that is not known to be damaged")
+        #expect(plan.remarks.count == 1 && plan.remarks[0].contains("found damage in it: pgark show \(damaged.last!)"))
+        #expect(try plan.walTo == Self.plan(damaged: "", point).walTo && plan.timeline == id(4))
+    }
+
+    @Test(
+        "takes a damaged backup where no other leads to the target, or where it was named, and says so",
+        arguments: [("abcd", nil, "d"), ("abcdx", nil, "d"), ("d", "d", "d"), ("b", "b", "b")] as [(String, String?, String)])
+    func onlyDamaged(damaged: String, chosen: String?, backup: String) throws {
+        let plan = try Self.plan(damaged: damaged, chosen: chosen)
+        #expect(plan.record.id == backup && plan.remarks.count == 1)
+        #expect(plan.remarks[0].hasPrefix("a verification found damage in this backup"))
+    }
+
+    @Test("takes no undamaged backup from which the WAL does not reach as far as from the damaged one")
+    func undamagedBehindGap() throws {
+        let ranges = ["1 0/100000 0/300000", "1 0/400000 0/600000"]
+        #expect(try Self.plan(damaged: "b", of: "ab", ranges: ranges, on: .id(id(1))).record.id == "b")
+        #expect(try Self.plan(damaged: "b", of: "ab", ranges: ranges, .immediate, on: .id(id(1))).record.id == "a")
+        // Without the WAL that makes it consistent the damaged one leads nowhere.
+        let cut = ["1 0/100000 0/400000"]
+        #expect(try Self.plan(damaged: "b", of: "ab", ranges: cut, on: .id(id(1))).record.id == "a")
+    }
+
+    @Test("has nothing to say of damage in backups that it does not need", arguments: ["", "abc", "abcx"])
+    func otherDamaged(damaged: String) throws {
+        let plan = try Self.plan(damaged: damaged)
+        #expect(plan.record.id == "d" && plan.remarks == [] && plan.reason != "the newest one that is not known to be damaged")
+    }
+
     // MARK: Gaps
 
     @Test(

@@ -77,6 +77,26 @@ struct DamageTests {
         }
     }
 
+    @Test("is known of every backup that it hits, also when the one that was looked at is deleted")
+    func sharedDamage() throws {
+        try with { site, _, pgark, relation in
+            let first = try #require(try pgark("list").backups[0].id.string)
+            let pack = try #require(try site.files(in: pgark.repository.appending("packs")).first)
+            let second = try #require(try pgark("backup").id.string)
+            try site.withDamage(pack, at: File(pack, .read).size / 2) {
+                #expect(try pgark.problems("verify", first).map(\.backup.string) == [first])
+                #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged", "damaged"])
+                #expect(try pgark("show", second).problems[0].file.string == relation)
+                let plan = try pgark("restore", "--to", site.directory.appending("plan").string, "--dry-run")
+                #expect(plan.backup.string == second && plan.remarks.array.count == 1, "\(plan)")
+                try pgark("delete", first, "--yes")
+                #expect(try pgark("list").backups.array.map(\.status.string) == ["damaged"])
+                try pgark("backup")
+                #expect(try pgark("verify", "latest", "--deep").problems.array.isEmpty)
+            }
+        }
+    }
+
     @Test("whose frame header is hit, or whose pack is missing or cut short, is found and never restored")
     func damagedStructure() throws {
         try with { site, _, pgark, _ in
@@ -135,6 +155,36 @@ struct DamageTests {
         }
     }
 
+    @Test("whose newest record is hit is found by verify, and no older backup is taken for the latest")
+    func damagedNewestRecord() throws {
+        try with { site, _, pgark, _ in
+            let first = try #require(try pgark("list").backups[0].id.string)
+            let second = try #require(try pgark("backup").id.string)
+            let record = pgark.repository.pushing(FilePath("backups/\(second)/backup.json"))
+            try pgark("keep", second)
+            try site.withDamage(record, at: File(record, .read).size / 2) {
+                for arguments in [["verify"], ["verify", "latest"], ["verify", second]] {
+                    let problems = try pgark.problems(arguments)
+                    #expect(problems.map(\.backup.string) == [second] && problems.map(\.file.string) == ["backup.json"])
+                }
+                let place = site.directory.appending("damaged")
+                for arguments in [
+                    ["restore", "latest", "--to", place.string, "--yes"], ["restore", "--to", place.string, "--yes"],
+                    ["export", "latest", place.string], ["show", "latest"], ["keep", "latest"], ["delete", "latest", "--yes"],
+                ] {
+                    let error = try pgark.fails(.damaged, 1, arguments)
+                    #expect(error.message.string?.contains(second) == true, "\(error)")
+                }
+                #expect(try !Directory.exists(place))
+                try pgark("verify", first)
+                try pgark.restore(to: "named", [first]).discard()
+                // Its pin counts, and can be taken away.
+                try pgark.fails(.backupKept, 3, "delete", second, "--yes")
+                #expect(try pgark("keep", second, "--release").kept.bool == false)
+            }
+        }
+    }
+
     @Test("whose WAL is hit is found; wal get fails above 125 and leaves nothing")
     func damagedWAL() throws {
         try with { site, node, pgark, _ in
@@ -177,7 +227,9 @@ struct DamageTests {
 
 extension Pgark {
     /// What `verify` finds; it must find something and say so by its exit status.
-    fileprivate func problems(_ arguments: String...) throws -> [JSON] {
+    fileprivate func problems(_ arguments: String...) throws -> [JSON] { try problems(arguments) }
+
+    fileprivate func problems(_ arguments: [String]) throws -> [JSON] {
         let outcome = try run(arguments + ["--json"])
         #expect(outcome.status == .exited(5), "\(outcome.text)")
         return try outcome.json.problems.array

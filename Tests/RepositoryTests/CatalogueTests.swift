@@ -142,20 +142,58 @@ struct CatalogueTests {
         }
     }
 
-    @Test("passes over a damaged record, but for who asks for that one")
-    func damagedRecord() throws {
+    /// The first of two backups, or the second, newer one, gets a record that was changed.
+    static func withDamagedRecord(_ damaged: Int, _ body: (RepositoryExample, _ id: String) throws -> Void) throws {
         try RepositoryExample.with { example in
-            try example.backup([], .example(id: "20261121T000000Z", name: "weekly"))
-            try example.backup([], .example(id: "20261122T000000Z", name: "weekly", end: "0/300000"))
-            let path = Self.recordPath(example, "20261122T000000Z")
+            let ids = ["20261121T000000Z", "20261122T000000Z"]
+            for (number, id) in ids.enumerated() {
+                try example.backup([], .example(id: id, name: "weekly", end: "0/\(3 + number)00000"))
+            }
+            let path = recordPath(example, ids[damaged])
             try overwrite(path, #require(try SmallFile.readText(path)).replacing("\"node1\"", with: "\"node2\"").utf8)
+            try body(example, ids[damaged])
+        }
+    }
+
+    static func expectRefused(_ id: String, _ body: () throws -> Void) throws {
+        let failure = try #require(throws: Failure.self) { try body() }
+        #expect(failure.code == .damaged && failure.message.contains(id))
+    }
+
+    @Test("passes over a damaged record, but for who asks for that one or for the latest")
+    func damagedRecord() throws {
+        try Self.withDamagedRecord(1) { example, id in
             #expect(try example.catalogue.entries().map(\.status) == [.damaged, .done])
-            for reference in ["latest", "oldest", "weekly"] {
+            for reference in ["oldest", "weekly"] {
                 #expect(try example.catalogue.find(reference).id == "20261121T000000Z")
             }
-            #expect(try example.catalogue.find("20261122T000000Z").isUnreadable)
-            let failure = try #require(throws: Failure.self) { try example.catalogue.findComplete("20261122T000000Z") }
-            #expect(failure.code == .damaged)
+            try Self.expectRefused(id) { _ = try example.catalogue.find("latest") }
+            try Self.expectRefused(id) { _ = try example.catalogue.findComplete("latest") }
+            try Self.expectRefused(id) { _ = try example.catalogue.findComplete(id) }
+            for reference in ["latest", id] {
+                let entry = try example.catalogue.findMaybeUnreadable(reference)
+                #expect(entry.id == id && entry.isUnreadable)
+            }
+        }
+    }
+
+    @Test("finds the latest where only an older record is damaged")
+    func damagedOlderRecord() throws {
+        try Self.withDamagedRecord(0) { example, id in
+            for reference in ["latest", "oldest", "weekly"] {
+                #expect(try example.catalogue.find(reference).id == "20261122T000000Z")
+            }
+            let damaged = try example.catalogue.find(id)
+            #expect(damaged.isUnreadable)
+        }
+    }
+
+    @Test("takes no older backup for the latest where a newer one was moved to a disk that is not there")
+    func missingDisk() throws {
+        try RepositoryExample.with { example in
+            try example.backup([], .example(id: "20261121T000000Z"))
+            try Directory.link("/nowhere/at/all", at: example.catalogue.directory(of: "20261122T000000Z"))
+            try Self.expectRefused("20261122T000000Z") { _ = try example.catalogue.find("latest") }
         }
     }
 
@@ -186,6 +224,20 @@ struct CatalogueTests {
             try example.catalogue.release(record.id)
             #expect(try !example.catalogue.find(record.id).isKept)
             try example.catalogue.release(record.id)
+        }
+    }
+
+    @Test("keeps a backup also while its record is damaged or missing", arguments: [true, false])
+    func keepDamaged(isThere: Bool) throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup()
+            try example.catalogue.keep(record.id, reason: "audit")
+            let path = Self.recordPath(example, record.id)
+            if isThere { try overwrite(path, [1]) } else { try Directory.remove(path) }
+            #expect(try example.catalogue.entries().map(\.isKept) == [true])
+            #expect(try example.catalogue.find(record.id).isKept)
+            try example.catalogue.release(record.id)
+            #expect(try example.catalogue.entries().map(\.isKept) == [false])
         }
     }
 
@@ -237,6 +289,33 @@ struct CatalogueTests {
             #expect(try Self.listing(example.repository.directory) == before)
             #expect(try example.catalogue.collectLeftovers() == ByteCount(0))
             #expect(try example.contents(record).map(\.content.bytes) == [[1]])
+        }
+    }
+
+    /// A disk of its own has a `lost+found`, which only root may look into; and people leave notes.
+    @Test("is not disturbed by what is no backup, and never removes it")
+    func strangers() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup([Content("a", [1])])
+            for place in [example.repository.backups, example.repository.packs] {
+                try SmallFile.write("a note", to: place.appending("NOTES"))
+                try Directory.create(place.appending("lost+found").appending("#1"))
+                try SmallFile.write("a file", to: place.appending("20261123T000000Z"))
+            }
+            try Directory.link("NOTES", at: example.repository.backups.appending("link"))
+            let before = try Self.listing(example.repository.directory)
+            #expect(try example.catalogue.entries().map(\.id) == [record.id])
+            for name in ["NOTES", "lost+found", "link", "20261123T000000Z"] {
+                #expect(throws: Failure.self) { try example.catalogue.find(name) }
+            }
+            #expect(try example.catalogue.collectLeftovers() == ByteCount(0))
+            #expect(try example.catalogue.delete([], level: .standard) == GarbageCollection.Result())
+            #expect(try Self.listing(example.repository.directory) == before)
+            let next = try example.backup([Content("a", [1])], .example(id: "20261124T000000Z", end: "0/300000"), on: record)
+            _ = try example.catalogue.delete([record.id], level: .standard)
+            #expect(try example.catalogue.entries().map(\.id) == [next.id])
+            #expect(try Self.listing(example.repository.directory).filter { $0.contains("lost+found/#1") }.count == 2)
+            #expect(try Self.listing(example.repository.directory).filter { $0.contains("NOTES") }.count == 2)
         }
     }
 

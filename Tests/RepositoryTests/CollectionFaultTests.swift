@@ -97,7 +97,8 @@ struct CollectionFaultTests {
     func noBackups(isEmpty: Bool) throws {
         try Self.with { example, history, packs in
             try Directory.rename(example.repository.backups, to: example.directory.appending("elsewhere"))
-            if isEmpty { try Directory.create(example.repository.backups) }
+            // A new file system has this.
+            if isEmpty { try Directory.create(example.repository.backups.appending("lost+found")) }
             let before = try StoredPacks(example)
             for collect in [
                 { _ = try history.delete([]) }, { _ = try example.catalogue.collectLeftovers() },
@@ -106,6 +107,20 @@ struct CollectionFaultTests {
                 #expect(failure.code == .repositoryUnreachable)
                 #expect(try StoredPacks(example) == before)
             }
+        }
+    }
+
+    @Test("removes nothing where a backup's folder was given another name")
+    func renamedBackup() throws {
+        try Self.with { example, history, _ in
+            let directory = example.catalogue.directory(of: history.backups[2].id)
+            try Directory.rename(directory, to: example.repository.backups.appending("aside"))
+            let before = try StoredPacks(example)
+            #expect(try #require(throws: Failure.self) { try history.delete([]) }.code == .damaged)
+            #expect(try StoredPacks(example) == before)
+            try Directory.rename(example.repository.backups.appending("aside"), to: directory)
+            _ = try history.delete([])
+            try history.check()
         }
     }
 
@@ -156,23 +171,32 @@ struct CollectionFaultTests {
         }
     }
 
-    @Test("is completed by the next one where it was interrupted between two packs")
+    /// Before the first record is renamed nothing has changed; after that nobody is told so.
+    @Test("is stopped by an interrupt before it changes anything, and later cut short, for the next one to complete")
     func ticks() throws {
         let expected = try Self.expected.get()
         #expect(expected.result.removedPacks > 0 && expected.result.rewrittenPacks > 1)
-        var isInterrupted = true
+        var isCutShort = true
         var count = 0
-        while isInterrupted {
+        while isCutShort {
             try RepositoryExample.with { example in
                 let (history, gone) = try Self.history(example)
+                let before = try Self.state(example)
                 var ticks = 0
-                do {
-                    _ = try example.catalogue.delete(gone.map(\.id), level: .standard) {
+                let result = Result {
+                    try example.catalogue.delete(gone.map(\.id), level: .standard) {
                         ticks += 1
                         if ticks > count { throw Failure(.interrupted, "interrupted") }
                     }
-                    isInterrupted = false
-                } catch let failure as Failure where failure.code == .interrupted {
+                }
+                if count == 0 {
+                    #expect((try #require(throws: Failure.self) { try result.get() }).code == .interrupted)
+                    #expect(try Self.state(example) == before)
+                } else {
+                    let result = try result.get()
+                    isCutShort = result.isCutShort
+                    #expect(result.removedPacks == expected.result.removedPacks)
+                    for backup in gone { #expect(throws: Failure.self) { try example.catalogue.find(backup.id) } }
                     for backup in history.backups where !gone.contains(where: { $0.id == backup.id }) {
                         let found = try example.contents(backup.record)
                         #expect(found.map(\.content.bytes) == backup.files.map(\.bytes), "\(count) ticks")
@@ -211,6 +235,23 @@ struct CollectionFaultTests {
             _ = try history.delete(gone)
             try history.check()
             #expect(try Self.state(example) == expected.state)
+        }
+    }
+
+    /// Else packs without a directory would be left of the last backup, and those are never taken for garbage.
+    @Test("removes packs before directories")
+    func order() throws {
+        try RepositoryExample.with { example in
+            let record = try example.backup([Content("a", [1])])
+            let obstacle = example.repository.packs.appending("x.pack")
+            try Directory.create(obstacle)
+            #expect(throws: Failure.self) { try example.catalogue.delete([record.id], level: .standard) }
+            #expect(try Directory.names(in: example.repository.backups) == [record.id])
+            try Directory.removeTree(obstacle)
+            try example.catalogue.collectLeftovers()
+            for place in [example.repository.packs, example.repository.backups] {
+                #expect(try Directory.names(in: place) == [])
+            }
         }
     }
 

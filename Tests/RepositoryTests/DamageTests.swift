@@ -175,4 +175,147 @@ struct DamageTests {
             }
         }
     }
+
+    @Test("whose report cannot be read is a problem by itself, stops nobody and is replaced", arguments: ["", "{", "{}"])
+    func unreadableReport(text: String) throws {
+        try Self.with { example, history in
+            let (second, frame) = (history.backups[1], Place(pack: "\(history.backups[0].id)-0", frame: 0))
+            let path = example.catalogue.directory(of: second.id).appending("damage.json")
+            try Self.note(example, [frame], in: history.backups[0].id)
+            try SmallFile.write(text, to: path)
+            #expect(try Self.statuses(example, history) == [.damaged, .damaged, .done])
+            #expect(try example.catalogue.damage(second.id)?.problems.map(\.file) == ["damage.json"])
+            // What others know is known still, and a new backup is built on the one with the unreadable report.
+            #expect(try Self.reference(example, second).isDamaged && !Self.reference(example, history.backups[2]).isDamaged)
+            history.set(second.files)
+            let (backup, _) = try history.take(.compared, on: second)
+            #expect(try BackupHistoryTests.storedBlocks(example, backup.record) == 64)
+            try Self.note(example, [frame], in: second.id)
+            #expect(try example.catalogue.damage(second.id)?.frames == [frame])
+            try SmallFile.write(text, to: path)
+            try example.catalogue.note(DamageReport(time: .now, deep: false, frames: [], problems: []), in: second.id)
+            #expect(try Self.statuses(example, history) == [.damaged, .done, .done, .done])
+        }
+    }
+
+    // MARK: Of several backups
+
+    /// Verifies a backup, and keeps what is found as the command does.
+    @discardableResult
+    static func verify(_ example: RepositoryExample, _ record: BackupRecord, deep: Bool = false) throws -> DamageReport {
+        let report = try Verification(example.reader(record), deep: deep).run { _ in }
+        let damage = DamageReport(time: .now, deep: deep, frames: report.frames, problems: report.problems)
+        try example.catalogue.note(damage, in: record.id)
+        try example.catalogue.share(damage)
+        return damage
+    }
+
+    static func statuses(_ example: RepositoryExample, _ history: BackupHistory) throws -> [Catalogue.Status] {
+        try history.backups.map { try example.catalogue.find($0.id).status }
+    }
+
+    @Test("is noted in every backup that it hits, and not forgotten when the one that was looked at is deleted")
+    func shared() throws {
+        try Self.with { example, history in
+            let (first, second) = (history.backups[0], history.backups[1])
+            let damaged = Place(pack: "\(first.id)-0", frame: 0)
+            try example.flip(damaged, .payload)
+            try Self.verify(example, first.record)
+            #expect(try Self.statuses(example, history) == [.damaged, .damaged, .done])
+            let noted = try #require(try example.catalogue.damage(second.id))
+            #expect(noted.frames == [damaged] && !noted.deep)
+            #expect(noted.problems.map(\.backup) == [second.id] && noted.problems.map(\.file) == ["x"])
+
+            _ = try history.delete([first])
+            #expect(try Self.statuses(example, history) == [.damaged, .done])
+            history.set(second.files)
+            let (backup, _) = try history.take(.compared, on: second)
+            #expect(try !example.parts(backup.record).map(\.place).contains(damaged))
+            #expect(try example.contents(backup.record).map(\.content.bytes) == second.files.map(\.bytes))
+        }
+    }
+
+    @Test("is noted in each backup as its own verification would find it", arguments: Seed.some(4), [true, false])
+    func sharedAnywhere(seed: Seed, deep: Bool) throws {
+        try RepositoryExample.with { example in
+            let history = BackupHistory(example, seed)
+            for _ in 0..<5 {
+                history.change()
+                try history.take([.compared, .changes].randomElement(using: &history.random)!, on: history.backups.last)
+            }
+            let looked = history.backups.randomElement(using: &history.random)!.record
+            let frames = Set(try example.parts(looked).map(\.place)).sorted { ($0.pack, $0.frame) < ($1.pack, $1.frame) }
+            for frame in Set([frames.first!, frames.randomElement(using: &history.random)!]) { try example.flip(frame, .payload) }
+            let found = Set(try Self.verify(example, looked, deep: deep).frames)
+            for backup in history.backups {
+                let report = try Verification(example.reader(backup.record), deep: deep).run { _ in }
+                // WAL is missing in this example: a verification names it, and nobody else's does.
+                let expected = report.problems.filter { !$0.file.hasPrefix("WAL") }
+                let noted = try example.catalogue.damage(backup.id)
+                let problems = (noted?.problems ?? []).filter { !$0.file.hasPrefix("WAL") }
+                #expect(Set(noted?.frames ?? []) == found.intersection(report.frames), "\(seed)")
+                #expect(
+                    problems.map { "\($0.file) \($0.block ?? -1)" }.sorted()
+                        == expected.map { "\($0.file) \($0.block ?? -1)" }.sorted())
+            }
+        }
+    }
+
+    @Test("that was noted in others goes from each when that one is verified and well", arguments: [true, false])
+    func sharedAndRepaired(deep: Bool) throws {
+        try Self.with { example, history in
+            try example.putArchived(RepositoryExample.segment(2))
+            let damaged = Place(pack: "\(history.backups[0].id)-0", frame: 1)
+            try example.flip(damaged, .payload)
+            try Self.verify(example, history.backups[0].record, deep: deep)
+            #expect(try Self.statuses(example, history) == [.damaged, .damaged, .damaged])
+            try example.flip(damaged, .payload)
+            for number in 0..<3 {
+                let left = [Catalogue.Status](repeating: .done, count: number + 1) + Array(repeating: .damaged, count: 2 - number)
+                try Self.verify(example, history.backups[number].record, deep: true)
+                #expect(try Self.statuses(example, history) == left)
+            }
+        }
+    }
+
+    @Test("adds to what is noted in another backup already, and is not noted twice")
+    func sharedTwice() throws {
+        try Self.with { example, history in
+            let (first, second) = (history.backups[0], history.backups[1])
+            let (own, other) = (Place(pack: "\(second.id)-0", frame: 0), Place(pack: "\(first.id)-0", frame: 0))
+            try Self.note(example, [own], in: second.id, deep: true)
+            for _ in 0..<2 {
+                try example.catalogue.share(DamageReport(time: .now, deep: false, frames: [other], problems: []))
+                let noted = try #require(try example.catalogue.damage(second.id))
+                #expect(Set(noted.frames) == [own, other] && noted.problems.count == 2 && noted.deep)
+            }
+        }
+    }
+
+    @Test("found while a backup is taken that refers to it is noted in that one when it is complete")
+    func foundMeanwhile() throws {
+        try Self.with { example, history in
+            let first = history.backups[0]
+            let writer = try example.writer("20261201T000000Z", on: first.record)
+            for file in first.files { try example.write(file, to: writer) }
+            let damaged = Place(pack: "\(first.id)-0", frame: 1)
+            try example.flip(damaged, .payload)
+            try Self.verify(example, first.record)
+            let record = try example.complete(writer, .example(id: "20261201T000000Z"), on: first.record)
+            #expect(try example.catalogue.find(record.id).status == .damaged)
+            let noted = try #require(try example.catalogue.damage(record.id))
+            #expect(noted.frames == [damaged] && noted.problems.map(\.file) == ["y"])
+        }
+    }
+
+    @Test("in a map that cannot be read does not keep it from being noted in other backups")
+    func sharedPastDamagedMap() throws {
+        try Self.with { example, history in
+            try VerificationTests.flip(example.catalogue.directory(of: history.backups[1].id).appending("packs"), at: 9)
+            try VerificationTests.flip(example.catalogue.directory(of: history.backups[2].id).appending("map.zst"), at: 9)
+            let damaged = Place(pack: "\(history.backups[0].id)-0", frame: 1)
+            try example.catalogue.share(DamageReport(time: .now, deep: false, frames: [damaged], problems: []))
+            #expect(try Self.statuses(example, history) == [.damaged, .done, .done])
+        }
+    }
 }

@@ -188,6 +188,24 @@ struct GarbageCollectionTests {
         }
     }
 
+    @Test("that is only tried counts nothing of a backup that is being taken")
+    func dryBesideRunning() throws {
+        try RepositoryExample.with { example in
+            let history = try Self.pair(example, sharing: 0.35)
+            let gone = try example.catalogue.find(history.backups[0].id)
+            func dry() throws -> GarbageCollection.Result {
+                try GarbageCollection(example.catalogue, level: .standard, deleting: [gone], dryRun: true).run()
+            }
+            let before = try dry()
+            let lock = try example.repository.lockForWriting(to: "take a backup")
+            let writer = try example.writer("20261201T000000Z")
+            try example.write(Content("new", history.random.bytes(100_000)), to: writer)
+            _ = try writer.finish()
+            #expect(try dry() == before)
+            withExtendedLifetime(lock) {}
+        }
+    }
+
     @Test("does not write a pack anew again that has nothing more to give back")
     func again() throws {
         try RepositoryExample.with { example in
