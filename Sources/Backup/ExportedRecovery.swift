@@ -11,7 +11,7 @@ enum ExportedRecovery {
     static let settingsName = "postgresql.auto.conf"
 
     /// What an export leaves out of a backup.
-    static let leftOut = ["standby.signal", signal, RestoreMark.name]
+    static let leftOut = ["standby.signal", signal]
 
     static func isNeeded(_ record: BackupRecord) -> Bool { record.fromStandby }
 
