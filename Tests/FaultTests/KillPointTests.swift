@@ -98,6 +98,39 @@ struct KillPointTests {
         }
     }
 
+    @Test("a delta restore can be begun anew, to the same state or to another")
+    func delta() throws {
+        let points = Self.points(["rename": 3, "fsync": 3, "unlink": 4, "pwrite64": 3, "syncfs": 1])
+        try TestSite.with(18) { site in
+            let node = try site.primary(settings: ["summarize_wal": "on"])
+            try node.fill("large", megabytes: 2)
+            let pgark = try site.pgark(node)
+            let first = try pgark.backUp(node)
+            try node.sql("UPDATE large SET filler = filler")
+            try node.sql("CREATE TABLE later AS SELECT 1 AS n")
+            let states = [first, try pgark.backUp(node)]
+            let restored = try pgark.restore(to: "restored", [states[1].id, "--target-immediate"])
+            var killed = 0
+            for (number, point) in points.enumerated() {
+                let state = states[number % 2]
+                let arguments = [
+                    "restore", state.id, "--to", restored.data.string, "--delta", "--yes", "--target-immediate",
+                ]
+                let status = try pgark.command(arguments, under: point.wrapper).outcome().status
+                #expect(status == .killed(signal: SIGKILL) || status == .exited(0), "\(point.description)")
+                killed += status == .exited(0) ? 0 : 1
+                let again = try pgark.run(arguments)
+                #expect(again.status == .exited(0), "\(point.description): \(again.text)")
+                if number % 4 < 2 {
+                    try restored.recover()
+                    #expect(try restored.dumps() == state.dumps, "\(point.description)")
+                    try restored.stop()
+                }
+            }
+            #expect(killed > points.count / 2, "only \(killed) of \(points.count) calls were made at all")
+        }
+    }
+
     @Test("a restore can be begun anew in the same directory")
     func restore() throws {
         let points = Self.points([
