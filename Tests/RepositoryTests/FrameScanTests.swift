@@ -18,7 +18,6 @@ private final class Seen: Sendable {
 
     /// Writes a piece into its file, as a restore does.
     func add(_ job: FrameScan.Job, _ frames: FrameReader) throws {
-        state.change { $0.jobs += 1 }
         for piece in job.pieces {
             let entry = job.batch.files[piece.file]
             guard case .file(let size, _, _) = entry.kind else { continue }
@@ -40,7 +39,11 @@ private struct Reading: FrameScan.Consumer {
     var failing: Int?
 
     func take(_ job: FrameScan.Job, _ frames: FrameReader) throws {
-        if let failing, seen.state.read({ $0.jobs }) >= failing { throw Failure(.noSpace, "there is no room") }
+        let number = seen.state.change { state in
+            defer { state.jobs += 1 }
+            return state.jobs
+        }
+        if let failing, number >= failing { throw Failure(.noSpace, "there is no room") }
         try seen.add(job, frames)
     }
 }
