@@ -139,11 +139,14 @@ repository:
         for number in range(1, count):
             # Into the past, so that the original stays the newest.
             moved = {**record, **{name: earlier(record[name], number) for name in ("begin_time", "end_time")}}
-            moved["id"] = f"{original}-{number:04}"
+            moved["id"] = earlier_identifier(original, number)
             copy = backups / moved["id"]
             self.place.run(["cp", "-a", "--link", backups / original, copy])
             (copy / "backup.json").unlink()
             self.place.write(copy / "backup.json", sealed(moved))
+        listed = len(json.loads(self.place.run(self._command("list", "--json")))["backups"])
+        if listed != count:
+            raise Trouble(f"could not make {count} backups of one: pgark lists {listed}")
 
     def end(self) -> None:
         if self.server:
@@ -155,6 +158,11 @@ def earlier(moment: str, hours: int) -> str:
     """The same moment so many hours before, in the same form: RFC 3339, UTC, with any number of decimals."""
     whole, rest = moment[:19], moment[19:]
     return (datetime.fromisoformat(whole) - timedelta(hours=hours)).isoformat() + rest
+
+
+def earlier_identifier(identifier: str, hours: int) -> str:
+    form = "%Y%m%dT%H%M%SZ"
+    return (datetime.strptime(identifier, form) - timedelta(hours=hours)).strftime(form)
 
 
 # A record's checksum is over its own bytes, with zeros where it stands itself.
