@@ -71,6 +71,15 @@ package final class TestSite: Sendable {
         return server
     }
 
+    /// A new tablespace in a directory of its own.
+    @discardableResult
+    package func tablespace(_ name: String, on server: TestServer) throws -> FilePath {
+        let place = directory.appending(name)
+        try Directory.create(place, owner: owner)
+        try server.sql("CREATE TABLESPACE \(name) LOCATION '\(place)'")
+        return place
+    }
+
     /// A running hot standby on its own slot.
     package func standby(_ name: String = "node2", of primary: TestServer, settings: [String: String] = [:]) throws -> TestServer
     {

@@ -14,9 +14,7 @@ struct FormatTests {
         try TestSite.with(major) { site in
             let node = try site.primary(settings: ["work_mem": "7MB"], configurationOutside: true)
             let pgark = try site.pgark(node)
-            let space = site.directory.appending("space")
-            try Directory.create(space, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+            try site.tablespace("space", on: node)
             let oid = try node.value("SELECT oid FROM pg_tablespace WHERE spcname = 'space'")
             try node.sql("CREATE TABLE public.near AS SELECT n, md5(n::text) FROM generate_series(1, 50000) n")
             try node.sql("CREATE TABLE public.far TABLESPACE space AS SELECT * FROM public.near")

@@ -12,9 +12,7 @@ struct DeltaTests {
         try TestSite.with(major) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
-            let space = site.directory.appending("space")
-            try Directory.create(space, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+            let space = try site.tablespace("space", on: node)
             for (table, place) in [("near", "pg_default"), ("far", "space")] {
                 try node.sql(
                     "CREATE TABLE public.\(table) TABLESPACE \(place) AS SELECT n, md5(n::text) AS r FROM generate_series(1, 50000) n"
@@ -117,9 +115,7 @@ struct DeltaTests {
         try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
-            let space = site.directory.appending("space")
-            try Directory.create(space, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+            let space = try site.tablespace("space", on: node)
             try node.createMarkers(3, tablespace: "space")
             let state = try pgark.backUp(node)
             let restored = try pgark.restore(to: "restored", ["--tablespace", "\(space)=\(space).restored"])

@@ -38,9 +38,7 @@ struct ExportRefusalTests {
         try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
-            let space = site.directory.appending("space")
-            try Directory.create(space, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+            let space = try site.tablespace("space", on: node)
             try node.createMarkers(3, tablespace: "space")
             try pgark("backup")
             try node.stop()

@@ -15,9 +15,7 @@ struct ExportSubject {
     init(_ site: TestSite) throws {
         let node = try site.primary(settings: site.major < 17 ? [:] : ["summarize_wal": "on"])
         pgark = try site.pgark(node)
-        space = site.directory.appending("space")
-        try Directory.create(space, owner: site.owner)
-        try node.sql("CREATE TABLESPACE space LOCATION '\(space)'")
+        space = try site.tablespace("space", on: node)
         oid = try node.value("SELECT oid FROM pg_tablespace WHERE spcname = 'space'")
         try node.sql("CREATE DATABASE other")
         let rows = "AS SELECT n, md5(n::text) AS r FROM generate_series(1, 20000) n"

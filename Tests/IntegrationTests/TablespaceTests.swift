@@ -11,9 +11,7 @@ struct TablespaceTests {
         try TestSite.with(major) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
-            let old = site.directory.appending("space")
-            try Directory.create(old, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(old)'")
+            let old = try site.tablespace("space", on: node)
             try node.createMarkers(3, tablespace: "space")
             let oid = try node.value("SELECT oid FROM pg_tablespace WHERE spcname = 'space'")
             try pgark("backup")
@@ -42,9 +40,7 @@ struct TablespaceTests {
         try TestSite.with(TestMachine.newest) { site in
             let node = try site.primary()
             let pgark = try site.pgark(node)
-            let old = site.directory.appending("space")
-            try Directory.create(old, owner: site.owner)
-            try node.sql("CREATE TABLESPACE space LOCATION '\(old)'")
+            try site.tablespace("space", on: node)
             let oid = try node.value("SELECT oid FROM pg_tablespace WHERE spcname = 'space'")
             try pgark("backup")
             let place = site.directory.appending("restored")
