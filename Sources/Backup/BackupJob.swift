@@ -51,12 +51,12 @@ package struct BackupJob {
     package func run() throws -> BackupRecord {
         let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
         let server = try facts(of: connection)
-        try repository.prepare(for: server.system)
+        let system = try repository.prepare(for: server.system)
         let lock = try repository.lockForWriting(to: "take a backup")
         defer { withExtendedLifetime(lock) {} }
         let catalogue = Catalogue(repository)
         try collectLeftovers(catalogue)
-        let wal = try WALCoverage(repository: repository, system: server.system, settings: settings, reporter: reporter)
+        let wal = try WALCoverage(repository: repository, system: system, settings: settings, reporter: reporter)
         defer { wal.end() }
         let approach = try BackupApproach.choose(full: settings.isFull, catalogue, connection, server.identity)
         do {

@@ -20,7 +20,7 @@ struct ExportedWAL {
 
     /// Looks at what is stored; throws where a segment is missing.
     init(_ reader: BackupReader) throws {
-        let (archive, record) = (reader.walArchive, reader.record)
+        let (archive, record) = (try reader.walArchive(), reader.record)
         let size = record.walSegmentSize
         if let history = try SmallFile.read(archive.historyPath(record.timeline)) {
             files.append(

@@ -52,8 +52,7 @@ struct WALSession {
         let size = try connection.walSegmentSize()
         let system = Repository.System(
             systemIdentifier: identity.systemIdentifier, serverMajor: connection.serverVersion.major, walSegmentSize: size)
-        try repository.prepare(for: system)
-        let archive = WALArchive(repository, system: system)
+        let archive = WALArchive(repository, system: try repository.prepare(for: system))
         try archive.removeLeftovers()
         return archive
     }

@@ -22,8 +22,9 @@ extension RepositoryFacts {
         guard try Directory.exists(path) else { return }
         exists = true
         (free, total, _) = try Directory.space(at: path)
-        isWritable = Self.allows(writing: repository)
-        guard let system = try repository.system() else { return }
+        let system = try repository.system()
+        isWritable = Self.allows(writing: repository, system)
+        guard let system else { return }
         systemIdentifier = system.systemIdentifier
         let archive = WALArchive(repository, system: system)
         // The archive is listed once, however many backups there are.
@@ -34,8 +35,9 @@ extension RepositoryFacts {
         try readBackups(Catalogue(repository), ranges)
     }
 
-    private static func allows(writing repository: Repository) -> Bool {
-        [repository.root, repository.directory, repository.wal, repository.incoming, repository.packs, repository.backups]
+    private static func allows(writing repository: Repository, _ system: Repository.System?) -> Bool {
+        let places = system.map { [repository.wal(of: $0), repository.incoming(of: $0)] } ?? []
+        return ([repository.root, repository.directory, repository.packs, repository.backups] + places)
             .allSatisfy { $0.withPlatformString { access($0, W_OK) == 0 || errno == ENOENT } }
     }
 

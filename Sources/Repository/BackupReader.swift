@@ -53,12 +53,8 @@ package struct BackupReader: Sendable {
     package func knownDamage() throws -> [Verification.Problem] { try catalogue.damage(record.id)?.problems ?? [] }
 
     /// The WAL of the system that was backed up.
-    package var walArchive: WALArchive {
-        WALArchive(
-            catalogue.repository,
-            system: Repository.System(
-                systemIdentifier: record.systemIdentifier,
-                serverMajor: Int(record.serverVersion.prefix { $0.isNumber }) ?? 0, walSegmentSize: record.walSegmentSize))
+    package func walArchive() throws -> WALArchive {
+        WALArchive(catalogue.repository, system: try catalogue.repository.system(record.systemIdentifier))
     }
 
     /// The names of the packs that the map refers to, in the order of its numbers.

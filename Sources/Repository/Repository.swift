@@ -19,8 +19,6 @@ package struct Repository: Sendable {
         self.cluster = cluster
     }
 
-    package var wal: FilePath { directory.appending("wal") }
-    package var incoming: FilePath { directory.appending("incoming") }
     package var packs: FilePath { directory.appending("packs") }
     package var backups: FilePath { directory.appending("backups") }
     package var locks: FilePath { directory.appending("locks") }
@@ -36,6 +34,9 @@ package struct Repository: Sendable {
         package var systemIdentifier: SystemIdentifier
         package var serverMajor: Int
         package var walSegmentSize: WALSegmentSize
+        /// Where its `wal` and `incoming` are, below the cluster's directory. Nil for a cluster's first system: in that itself.
+        /// Only the repository knows it: whoever has asked a server who it is goes on with what `prepare` returns.
+        package fileprivate(set) var folder: String?
 
         package init(systemIdentifier: SystemIdentifier, serverMajor: Int, walSegmentSize: WALSegmentSize) {
             self.systemIdentifier = systemIdentifier
@@ -45,8 +46,15 @@ package struct Repository: Sendable {
 
         private enum CodingKeys: String, CodingKey {
             case systemIdentifier = "system_identifier", serverMajor = "server_major", walSegmentSize = "wal_segment_bytes"
+            case folder
         }
     }
+
+    /// Where a system's WAL is kept. Two systems of one cluster may have segments of the same names: pg_upgrade begins anew
+    /// on timeline 1.
+    package func place(of system: System) -> FilePath { system.folder.map { directory.pushing(FilePath($0)) } ?? directory }
+    package func wal(of system: System) -> FilePath { place(of: system).appending("wal") }
+    package func incoming(of system: System) -> FilePath { place(of: system).appending("incoming") }
 
     private struct ClusterRecord: Codable {
         var format: Int
@@ -60,12 +68,24 @@ package struct Repository: Sendable {
         var id: String
     }
 
-    /// The system whose backups and WAL are kept here; nil where nothing was stored yet.
-    package func system() throws -> System? {
+    /// The systems whose backups and WAL are kept here, oldest first: more than one where the cluster was upgraded.
+    package func systems() throws -> [System] {
         try checkRepositoryFile()
-        guard let record: ClusterRecord = try Self.reaching(root, { try Record.read(clusterFile) }) else { return nil }
+        guard let record: ClusterRecord = try Self.reaching(root, { try Record.read(clusterFile) }) else { return [] }
         try Self.check(format: record.format, of: clusterFile)
-        return record.systems.last
+        return record.systems
+    }
+
+    /// The system that is current; nil where nothing was stored yet.
+    package func system() throws -> System? { try systems().last }
+
+    /// One of the systems, also where the cluster has been upgraded since.
+    package func system(_ identifier: SystemIdentifier) throws -> System {
+        if let known = try systems().last(where: { $0.systemIdentifier == identifier }) { return known }
+        throw Failure(
+            .foreignSystem, "could not find system \(identifier) in the repository \(directory)",
+            details: ["there: \(try systems().map(\.systemIdentifier.description).joined(separator: ", "))"],
+            hint: "See whose backups are there: pgark list")
     }
 
     /// As `system`, where nothing stored is an error.
@@ -76,36 +96,70 @@ package struct Repository: Sendable {
             hint: "Take a first backup: pgark backup")
     }
 
-    /// Makes the repository ready for `system`, creating what is missing. Refuses another system's data.
-    package func prepare(for system: System) throws {
-        if let known = try self.system() {
-            guard known.systemIdentifier == system.systemIdentifier else {
-                throw Failure(
-                    .foreignSystem, "could not use the repository \(directory): it holds another system's data",
-                    details: ["system identifier there \(known.systemIdentifier), of the server \(system.systemIdentifier)"],
-                    hint: "Give this server its own cluster name or its own repository path in the cluster file.")
-            }
-            guard known.walSegmentSize == system.walSegmentSize else {
-                throw Failure(
-                    .unsupported, "could not use the repository \(directory): the server's WAL segment size changed",
-                    details: ["\(known.walSegmentSize.bytes) bytes there, \(system.walSegmentSize.bytes) of the server"],
-                    hint: "Give the server a new cluster name in the cluster file, and take a backup: pgark backup")
-            }
-            return try Self.reaching(root) { try createDirectories() }
-        }
+    /// Makes the repository ready for `system`, creating what is missing, and returns how it is known here. Refuses another
+    /// system's data.
+    @discardableResult
+    package func prepare(for system: System) throws -> System {
+        guard let known = try self.system() else { return try begin(system) }
+        try requireSame(known, system)
+        try Self.reaching(root) { try createDirectories(known) }
+        return known
+    }
+
+    private func begin(_ system: System) throws -> System {
         try Self.reaching(root) {
             try Directory.create(root, permissions: Self.directoryPermissions)
             if try !Directory.exists(repositoryFile) {
                 try Record.write(RepositoryRecord(format: Self.formatVersion, id: Self.newIdentifier()), to: repositoryFile)
             }
-            try createDirectories()
+            try createDirectories(system)
             try Record.write(
                 ClusterRecord(format: Self.formatVersion, name: cluster, systems: [system]), to: clusterFile)
         }
+        return system
     }
 
-    private func createDirectories() throws {
-        for path in [wal, incoming, packs, backups, locks] {
+    private func requireSame(_ known: System, _ system: System) throws {
+        guard known.systemIdentifier == system.systemIdentifier else {
+            let isEarlier = try systems().contains { $0.systemIdentifier == system.systemIdentifier }
+            throw Failure(
+                .foreignSystem,
+                "could not use the repository \(directory): it holds another system's data",
+                details: ["system identifier there \(known.systemIdentifier), of the server \(system.systemIdentifier)"]
+                    + (isEarlier ? ["the server's is that of the cluster before its upgrade"] : []),
+                hint: isEarlier
+                    ? "Is this the server of before the upgrade? Correct its node in the cluster file."
+                    : "Give this server its own cluster name or its own repository path in the cluster file. "
+                        + "Where it is this cluster after pg_upgrade: pgark upgrade")
+        }
+        guard known.walSegmentSize == system.walSegmentSize else {
+            throw Failure(
+                .unsupported, "could not use the repository \(directory): the server's WAL segment size changed",
+                details: ["\(known.walSegmentSize.bytes) bytes there, \(system.walSegmentSize.bytes) of the server"],
+                hint: "Give the server a new cluster name in the cluster file, and take a backup: pgark backup")
+        }
+    }
+
+    /// From now on `system` is current: pg_upgrade gave the cluster a new identifier. What is stored of the earlier ones stays.
+    /// Durable when it returns. The caller holds the locks for writing and for receiving.
+    package func succeed(by system: System) throws {
+        var systems = try systems()
+        guard !systems.contains(where: { $0.systemIdentifier == system.systemIdentifier }) else {
+            throw Failure(
+                .foreignSystem, "could not make system \(system.systemIdentifier) the current one: it is known here already",
+                details: ["current is \(systems.last?.systemIdentifier.description ?? "none")"])
+        }
+        var system = system
+        system.folder = systems.isEmpty ? nil : "systems/\(system.systemIdentifier)"
+        systems.append(system)
+        try Self.reaching(root) {
+            try createDirectories(system)
+            try Record.write(ClusterRecord(format: Self.formatVersion, name: cluster, systems: systems), to: clusterFile)
+        }
+    }
+
+    private func createDirectories(_ system: System) throws {
+        for path in [wal(of: system), incoming(of: system), packs, backups, locks] {
             try Directory.create(path, permissions: Self.directoryPermissions)
         }
     }

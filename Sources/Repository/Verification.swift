@@ -113,7 +113,7 @@ package struct Verification {
     /// Without the WAL from its begin to its end a backup cannot be made consistent.
     private func checkWAL(_ report: inout Report, _ tick: (Int) throws -> Void) throws {
         let record = reader.record
-        let archive = reader.walArchive
+        let archive = try reader.walArchive()
         let last = WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: record.walSegmentSize)
         var segment = WALSegment(timeline: record.timeline, holding: record.beginLSN, size: record.walSegmentSize)
         while segment.number <= last.number {

@@ -11,7 +11,10 @@ package struct WALArchive: Sendable {
     package let repository: Repository
     package let system: Repository.System
     package var segmentSize: WALSegmentSize { system.walSegmentSize }
+    package var wal: FilePath { repository.wal(of: system) }
+    package var incoming: FilePath { repository.incoming(of: system) }
 
+    /// `system` as the repository knows it: `Repository.system`, or what `prepare` returned.
     package init(_ repository: Repository, system: Repository.System) {
         self.repository = repository
         self.system = system
@@ -22,18 +25,18 @@ package struct WALArchive: Sendable {
 
     package func archivedPath(_ segment: WALSegment) -> FilePath {
         let name = segment.name(size: segmentSize)
-        return repository.wal.appending(String(name.prefix(16))).appending(name + Self.compressedSuffix)
+        return wal.appending(String(name.prefix(16))).appending(name + Self.compressedSuffix)
     }
     package func completePath(_ segment: WALSegment) -> FilePath {
-        repository.incoming.appending(segment.name(size: segmentSize))
+        incoming.appending(segment.name(size: segmentSize))
     }
     package func partialPath(_ segment: WALSegment) -> FilePath {
-        repository.incoming.appending(segment.name(size: segmentSize) + Self.partialSuffix)
+        incoming.appending(segment.name(size: segmentSize) + Self.partialSuffix)
     }
 
     // MARK: Histories
 
-    package func historyPath(_ timeline: TimelineID) -> FilePath { repository.wal.appending(timeline.historyFileName) }
+    package func historyPath(_ timeline: TimelineID) -> FilePath { wal.appending(timeline.historyFileName) }
 
     /// Nil where the history of this timeline is not stored. Timeline 1 has none and needs none.
     package func history(of timeline: TimelineID) throws -> TimelineHistory? {
@@ -57,7 +60,7 @@ package struct WALArchive: Sendable {
     }
 
     package func timelinesWithHistory() throws -> [TimelineID] {
-        try (Directory.names(in: repository.wal) ?? []).compactMap { name in
+        try (Directory.names(in: wal) ?? []).compactMap { name in
             guard name.hasSuffix(".history"), name.utf8.count == 16 else { return nil }
             return UInt32(name.prefix(8), radix: 16).map { TimelineID(rawValue: $0) }
         }.sorted()
@@ -89,14 +92,14 @@ package struct WALArchive: Sendable {
     package func segments() throws -> [(segment: WALSegment, place: Place)] {
         var found: [WALSegment: Place] = [:]
         // First where a segment comes from: one that moves on meanwhile is then found where it went.
-        for name in try Directory.names(in: repository.incoming) ?? [] {
+        for name in try Directory.names(in: incoming) ?? [] {
             guard let segment = WALSegment(name: Self.trimmed(name, Self.partialSuffix) ?? name[...], size: segmentSize) else {
                 continue
             }
             found[segment] = try place(of: segment)
         }
-        for folder in try Directory.names(in: repository.wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
-            for name in try Directory.names(in: repository.wal.appending(folder)) ?? [] {
+        for folder in try Directory.names(in: wal) ?? [] where folder.utf8.count == 16 && !folder.contains(".") {
+            for name in try Directory.names(in: wal.appending(folder)) ?? [] {
                 guard let name = Self.trimmed(name, Self.compressedSuffix),
                     let segment = WALSegment(name: name, size: segmentSize)
                 else { continue }
@@ -181,14 +184,14 @@ package struct WALArchive: Sendable {
     /// to keep what is written to it. What is there already stays.
     package func openPartial(_ segment: WALSegment) throws -> File {
         let file = try File(partialPath(segment), .update, permissions: Repository.filePermissions)
-        try Directory.synchronize(repository.incoming)
+        try Directory.synchronize(incoming)
         return file
     }
 
     /// Removes what an interrupted writer left half written. The caller holds the receive lock.
     package func removeLeftovers() throws {
-        for name in try Directory.names(in: repository.incoming) ?? [] where name.hasSuffix(".tmp") {
-            try Directory.remove(repository.incoming.appending(name))
+        for name in try Directory.names(in: incoming) ?? [] where name.hasSuffix(".tmp") {
+            try Directory.remove(incoming.appending(name))
         }
     }
 
@@ -196,7 +199,7 @@ package struct WALArchive: Sendable {
 
     /// Complete segments that still wait in `incoming`.
     package func waiting() throws -> [WALSegment] {
-        try (Directory.names(in: repository.incoming) ?? []).compactMap { WALSegment(name: $0, size: segmentSize) }
+        try (Directory.names(in: incoming) ?? []).compactMap { WALSegment(name: $0, size: segmentSize) }
     }
 
     /// The received file becomes a complete segment. It is durable already; the new name is when this returns.
@@ -274,7 +277,7 @@ package struct WALArchive: Sendable {
         private enum CodingKeys: String, CodingKey { case timeline, durableLSN = "durable_lsn", time }
     }
 
-    private var momentPath: FilePath { repository.incoming.appending("frontier.json") }
+    private var momentPath: FilePath { incoming.appending("frontier.json") }
 
     package func moment() throws -> Moment? { try Record.read(momentPath) }
     package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath) }

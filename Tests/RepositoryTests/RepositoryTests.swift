@@ -80,7 +80,10 @@ struct RepositoryTests {
     func permissions() throws {
         try RepositoryExample.with { (example) throws in
             let repository = example.repository
-            for path in [repository.root, repository.directory, repository.wal, repository.packs, repository.backups] {
+            for path in [
+                repository.root, repository.directory, repository.wal(of: RepositoryExample.system), repository.packs,
+                repository.backups,
+            ] {
                 #expect(try Directory.status(path)?.permissions == 0o750)
             }
             #expect(try Directory.status(repository.directory.appending("cluster.json"))?.permissions == 0o640)

@@ -41,7 +41,7 @@ struct WALArchiveTests {
             #expect(try archive.waiting() == [segment])
             try archive.archive(segment, level: .standard)
             #expect(try archive.place(of: segment) == .archived)
-            #expect(try Directory.names(in: example.repository.incoming) == [])
+            #expect(try Directory.names(in: example.archive.incoming) == [])
             #expect(try Self.content(archive.archivedPath(segment)) == RepositoryExample.wal(segment))
             #expect(archive.archivedPath(segment).string.hasSuffix("/wal/0000000100000000/000000010000000000000003.zst"))
         }
@@ -69,7 +69,7 @@ struct WALArchiveTests {
             try example.putArchived(segment)
             try example.putComplete(segment)
             try example.archive.archive(segment, level: CompressionLevel(19)!)
-            #expect(try Directory.names(in: example.repository.incoming) == [])
+            #expect(try Directory.names(in: example.archive.incoming) == [])
         }
     }
 
@@ -158,8 +158,8 @@ struct WALArchiveTests {
             ] {
                 try SmallFile.write("x", to: folder.appending(name))
             }
-            try SmallFile.write("x", to: example.repository.incoming.appending("frontier.json"))
-            try SmallFile.write("x", to: example.repository.incoming.appending("000000010000000000000004.partial.tmp"))
+            try SmallFile.write("x", to: example.archive.incoming.appending("frontier.json"))
+            try SmallFile.write("x", to: example.archive.incoming.appending("000000010000000000000004.partial.tmp"))
             try SmallFile.write("1\t0/300000\tx\n", to: example.archive.historyPath(TimelineID(rawValue: 2)))
             #expect(try example.archive.segments().map(\.segment) == [Self.segment(2)])
         }
