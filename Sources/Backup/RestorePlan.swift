@@ -192,35 +192,13 @@ package struct RestorePlanner {
     /// How far recovery gets from this backup along the history. Each timeline but the last is needed only up to the
     /// segment in which it was left: the next one begins with a copy of that segment.
     func reach(of record: BackupRecord, along history: TimelineHistory) throws -> LSN {
-        var timeline = record.timeline
-        var position = segmentSize.start(of: record.beginLSN)
-        while let end = history.end(of: timeline), let end, let next = history.successor(of: timeline) {
-            let left = segmentSize.start(of: end)
-            if position < left {
-                let stored = stored(from: position, on: timeline)
-                guard let stored, stored >= left else {
-                    return try gap(record, stored ?? position, timeline, required: record.endLSN)
-                }
-            }
-            position = max(position, left)
-            timeline = next
-        }
-        guard let stored = stored(from: position, on: timeline) else {
-            return try gap(record, position, timeline, required: record.endLSN)
-        }
-        return try gap(record, stored, timeline, required: record.endLSN)
-    }
-
-    private func stored(from position: LSN, on timeline: TimelineID) -> LSN? {
-        ranges.last { $0.timeline == timeline && $0.from <= position && position <= $0.to }?.to
-    }
-
-    private func gap(_ record: BackupRecord, _ reach: LSN, _ timeline: TimelineID, required: LSN) throws -> LSN {
-        guard reach < required else { return reach }
+        let wal = StoredWAL(ranges: ranges, histories: histories, segmentSize: segmentSize)
+        let (timeline, reach) = wal.reach(from: record.beginLSN, on: record.timeline, along: history)
+        guard reach < record.endLSN else { return reach }
         throw Failure(
             .targetUnreachable, "could not restore backup \(record.id): the WAL that it needs to be consistent is missing",
             details: [
-                "needed from \(record.beginLSN) to \(required); stored without a gap up to \(reach) of timeline \(timeline)"
+                "needed from \(record.beginLSN) to \(record.endLSN); stored without a gap up to \(reach) of timeline \(timeline)"
             ],
             hint: "See what is stored: pgark wal status. Another backup may be whole: pgark list")
     }

@@ -36,10 +36,7 @@ struct BackupCommand: ParsableCommand {
         let progress = ProgressLine("received")
         let job = BackupJob(
             repository: repository,
-            settings: BackupJob.Settings(
-                node: node.name, connection: node.connection, name: name, isFull: full, level: file.repository.compression,
-                threads: threads.jobs,
-                slot: file.repository.slot),
+            settings: BackupJob.Settings(file, node, name: name, isFull: full, threads: threads.jobs),
             reporter: progress.reporter(output))
         output.note("backing up \(node.name) of cluster \(file.name)")
         let record = try job.run()
@@ -73,5 +70,13 @@ struct BackupCommand: ParsableCommand {
             lines.append("  and \(record.badPages.count - 20) more bad pages: pgark show \(record.id)")
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension BackupJob.Settings {
+    init(_ file: ClusterFile, _ node: ClusterFile.Node, name: String? = nil, isFull: Bool = false, threads: Int) {
+        self.init(
+            node: node.name, connection: node.connection, name: name, isFull: isFull, level: file.repository.compression,
+            threads: threads, slot: file.repository.slot)
     }
 }

@@ -37,7 +37,7 @@ struct BackupDocument: Encodable {
     /// Drills do not exist yet.
     @Nullable var lastDrill: String?
 
-    init(_ entry: Catalogue.Entry, cluster: String, damage: DamageReport? = nil) {
+    init(_ entry: Catalogue.Entry, cluster: String, isObsolete: Bool = false, damage: DamageReport? = nil) {
         let record = entry.record
         id = entry.id
         name = record?.name
@@ -66,8 +66,7 @@ struct BackupDocument: Encodable {
         configuration = record?.configuration ?? []
         configurationMissing = record?.configurationMissing ?? []
         kept = entry.isKept
-        // Retention does not exist yet, so nothing is obsolete.
-        obsolete = false
+        obsolete = isObsolete
         badPages = record?.badPages ?? []
         problems = damage?.problems ?? []
         lastDrill = nil

@@ -14,37 +14,41 @@ struct ListCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let repository = Repository(of: file)
-        let system = try repository.system()
-        let entries = try system == nil ? [] : Catalogue(repository).entries()
-        let window = try system.flatMap { try RecoveryWindow(WALArchive(repository, system: $0), entries) }
+        let inventory = try Inventory(repository)
+        let entries = inventory.entries
+        let obsolete = Set(try inventory.retention(file.backup.retention, now: .now).obsolete)
+        let window = RecoveryWindowDocument(inventory)
         try output.data(
             Document(
-                backups: entries.map { BackupDocument($0, cluster: file.name) }, recoveryWindow: window,
-                storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, &+))
-        ) { Self.text(entries, window, output) }
+                backups: entries.map { BackupDocument($0, cluster: file.name, isObsolete: obsolete.contains($0.id)) },
+                recoveryWindow: window, storedBytes: entries.compactMap(\.record?.storedBytes).reduce(0, &+))
+        ) { Self.text(entries, obsolete, window, output) }
         if entries.isEmpty { output.next("pgark backup") }
     }
 
     private struct Document: Encodable {
         let backups: [BackupDocument]
-        @Nullable var recoveryWindow: RecoveryWindow?
+        @Nullable var recoveryWindow: RecoveryWindowDocument?
         let storedBytes: Int
     }
 
     // MARK: For a person
 
-    private static func text(_ entries: [Catalogue.Entry], _ window: RecoveryWindow?, _ output: Output) -> String {
+    private static func text(
+        _ entries: [Catalogue.Entry], _ obsolete: Set<String>, _ window: RecoveryWindowDocument?, _ output: Output
+    ) -> String {
         guard !entries.isEmpty else { return "no backups yet" }
         let table = Output.table(
             ["backup", "node", "status", "method", "ended", "data", "stored", "WAL", "took", "name"],
-            entries.map { row($0, output) })
-        return table + (window.map { "\n" + $0.text } ?? "")
+            entries.map { row($0, obsolete.contains($0.id), output) })
+        return ([table] + (window?.lines ?? [])).joined(separator: "\n")
     }
 
-    private static func row(_ entry: Catalogue.Entry, _ output: Output) -> [String] {
+    private static func row(_ entry: Catalogue.Entry, _ isObsolete: Bool, _ output: Output) -> [String] {
         let record = entry.record
         return [
-            entry.id, record?.node ?? "-", painted(entry, output), record?.method.rawValue ?? "-",
+            entry.id, record?.node ?? "-", painted(entry, output) + (isObsolete ? ", obsolete" : ""),
+            record?.method.rawValue ?? "-",
             record?.endTime.shortText ?? "-", size(record?.dataBytes), size(record?.storedBytes), size(record?.walBytes),
             (record?.durationSeconds).map(Output.duration) ?? "-", record?.name ?? "",
         ]
@@ -63,33 +67,6 @@ struct ListCommand: ParsableCommand {
     private static func size(_ bytes: Int?) -> String { bytes.map { "\(ByteCount($0))" } ?? "-" }
 }
 
-/// From where to where any moment can be restored.
-struct RecoveryWindow: Encodable {
-    let fromTime: Timestamp
-    @Nullable var toTime: Timestamp?
-    let fromLSN: LSN
-    let toLSN: LSN
-    let gaps: [WALStatusDocument.Gap]
-
-    /// Nil where there is nothing to restore from.
-    init?(_ archive: WALArchive, _ entries: [Catalogue.Entry]) throws {
-        let ranges = try archive.ranges()
-        guard let oldest = entries.last(where: { $0.record != nil })?.record, let last = ranges.last else { return nil }
-        let moment = try archive.moment()
-        fromTime = oldest.endTime
-        toTime = moment?.time
-        fromLSN = oldest.endLSN
-        toLSN = moment?.durableLSN ?? last.to
-        gaps = WALStatusDocument.gaps(ranges).filter { $0.toLSN > oldest.beginLSN }
-    }
-
-    var text: String {
-        let end = toTime.map { $0.shortText } ?? "LSN \(toLSN)"
-        let warning = gaps.map { "\ngap in the WAL of timeline \($0.timeline): from \($0.fromLSN) to \($0.toLSN)" }.joined()
-        return "any moment can be restored from \(fromTime.shortText) to \(end)" + warning
-    }
-}
-
 struct ShowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Everything about one backup.")
 
@@ -101,8 +78,16 @@ struct ShowCommand: ParsableCommand {
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let entry = try Catalogue(repository).find(backup)
-        let document = BackupDocument(entry, cluster: file.name, damage: try Catalogue(repository).damage(entry.id))
+        let document = BackupDocument(
+            entry, cluster: file.name, isObsolete: try isObsolete(entry, repository, file.backup.retention),
+            damage: try Catalogue(repository).damage(entry.id))
         try global.output.data(document) { text(document) }
+    }
+
+    /// Takes a look at everything that is stored, so it is left out where nothing can be obsolete.
+    private func isObsolete(_ entry: Catalogue.Entry, _ repository: Repository, _ policy: RetentionPolicy) throws -> Bool {
+        guard !policy.keepsEverything else { return false }
+        return try Inventory(repository).retention(policy, now: .now).obsolete.contains(entry.id)
     }
 
     private func text(_ backup: BackupDocument) -> String {
@@ -114,7 +99,7 @@ struct ShowCommand: ParsableCommand {
         add("name", backup.name)
         add("cluster", backup.cluster)
         add("node", backup.node.map { $0 + (backup.fromStandby == true ? " (standby)" : " (primary)") })
-        add("status", backup.status.rawValue + (backup.kept ? ", kept" : ""))
+        add("status", backup.status.rawValue + (backup.kept ? ", kept" : "") + (backup.obsolete ? ", obsolete" : ""))
         add("method", backup.method.map { $0.rawValue + (backup.reference.map { ", on backup \($0)" } ?? "") })
         add("everything was read", backup.readReason)
         add("PostgreSQL", backup.serverVersion)

@@ -37,9 +37,8 @@ struct StatusCommand: ParsableCommand {
     }
 
     /// Nil where the repository cannot be read; the warnings say so.
-    private func recoveryWindow(_ file: ClusterFile, _ view: ClusterView) throws -> RecoveryWindow? {
-        let repository = Repository(of: file)
-        guard view.repository.failure == nil, let system = try repository.system() else { return nil }
-        return try RecoveryWindow(WALArchive(repository, system: system), Catalogue(repository).entries())
+    private func recoveryWindow(_ file: ClusterFile, _ view: ClusterView) throws -> RecoveryWindowDocument? {
+        guard view.repository.failure == nil else { return nil }
+        return RecoveryWindowDocument(try Inventory(Repository(of: file)))
     }
 }

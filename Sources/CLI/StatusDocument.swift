@@ -18,7 +18,7 @@ struct StatusDocument: Encodable {
         @Nullable var receivedLSN: LSN?
         @Nullable var durableLSN: LSN?
         @Nullable var lagBytes: Int?
-        @Nullable var recoveryWindow: RecoveryWindow?
+        @Nullable var recoveryWindow: RecoveryWindowDocument?
         @Nullable var lastBackup: LastBackup?
     }
 
@@ -28,7 +28,7 @@ struct StatusDocument: Encodable {
         let ageSeconds: Double
     }
 
-    init(_ view: ClusterView, window: RecoveryWindow?) {
+    init(_ view: ClusterView, window: RecoveryWindowDocument?) {
         cluster = view.file.name
         timeline = view.timeline
         nodes = view.nodeStatuses
@@ -81,7 +81,7 @@ struct StatusDocument: Encodable {
 
     private var backupLines: [String] {
         guard let last = repository.lastBackup else { return ["no backup yet"] }
-        let window = repository.recoveryWindow.map { [$0.text] } ?? []
+        let window = repository.recoveryWindow?.lines ?? []
         return ["last backup \(last.id), \(Output.duration(last.ageSeconds)) ago"] + window
     }
 }

@@ -92,33 +92,34 @@ struct WALStatusCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let repository = Repository(of: file)
-        let archive = WALArchive(repository, system: try repository.requireSystem())
-        let document = try WALStatusDocument(archive)
+        _ = try repository.requireSystem()
+        let document = try WALStatusDocument(Inventory(repository))
         try output.data(document) { document.text(output) }
     }
 }
 
 struct WALStatusDocument: Encodable {
     struct Timeline: Encodable { let timeline: TimelineID, fromLSN: LSN, toLSN: LSN, segments: Int, bytes: Int }
-    struct Gap: Encodable { let timeline: TimelineID, fromLSN: LSN, toLSN: LSN }
 
     let timelines: [Timeline]
-    let gaps: [Gap]
+    let gaps: [GapDocument]
+    @Nullable var recoveryWindow: RecoveryWindowDocument?
     @Nullable var receivedLSN: LSN?
     @Nullable var durableLSN: LSN?
     @Nullable var durableTime: Timestamp?
     let connected: Bool
 
-    init(_ archive: WALArchive) throws {
-        let segments = try archive.segments()
-        let ranges = archive.ranges(of: segments)
+    init(_ inventory: Inventory) throws {
+        guard let part = inventory.current else { preconditionFailure("asked only of a repository with a system") }
+        let (archive, segments, ranges) = (part.archive, part.segments, part.wal.ranges)
         let bytes = try archive.storedBytes(of: segments)
         timelines = Dictionary(grouping: ranges, by: \.timeline).sorted { $0.key < $1.key }.map { timeline, ranges in
             Timeline(
                 timeline: timeline, fromLSN: ranges.first!.from, toLSN: ranges.last!.to,
                 segments: ranges.reduce(0) { $0 + $1.segments }, bytes: bytes[timeline] ?? 0)
         }
-        gaps = Self.gaps(ranges)
+        gaps = part.wal.gaps.map { GapDocument($0, part.notedGaps) }
+        recoveryWindow = RecoveryWindowDocument(inventory)
         let moment = try archive.moment()
         receivedLSN = ranges.last?.to
         // What is archived is durable, whatever was noted last.
@@ -130,13 +131,6 @@ struct WALStatusDocument: Encodable {
         connected = try archive.isReceiving()
     }
 
-    /// Between the ranges of each timeline.
-    static func gaps(_ ranges: [WALArchive.Range]) -> [Gap] {
-        zip(ranges, ranges.dropFirst()).filter { $0.timeline == $1.timeline }.map {
-            Gap(timeline: $0.timeline, fromLSN: $0.to, toLSN: $1.from)
-        }
-    }
-
     func text(_ output: Output) -> String {
         var lines = [
             Output.table(
@@ -145,7 +139,8 @@ struct WALStatusDocument: Encodable {
                     ["\($0.timeline)", "\($0.fromLSN)", "\($0.toLSN)", "\($0.segments)", "\(ByteCount($0.bytes))"]
                 })
         ]
-        lines += gaps.map { output.paint("gap: ", .bad) + "timeline \($0.timeline), from \($0.fromLSN) to \($0.toLSN)" }
+        lines += gaps.map { output.paint($0.text, .bad) }
+        lines += recoveryWindow?.restorable ?? []
         lines.append("receiver: " + (connected ? output.paint("running", .good) : output.paint("not running", .bad)))
         if let durableLSN, let durableTime { lines.append("durable: up to \(durableLSN), which was all at \(durableTime)") }
         return lines.joined(separator: "\n")

@@ -1,5 +1,6 @@
 import Postgres
 import PostgresModel
+import Repository
 
 /// Whether every byte of WAL comes here: by our receiver, through our slot, without a gap.
 struct ReceiverChecks {
@@ -103,15 +104,15 @@ struct ReceiverChecks {
                     + "is not complete",
                 hint: "Take a new backup: pgark backup; then: pgark delete \(torn.id)")
         }
-        let gaps = facts.gaps.filter { $0.to > oldest }
+        let gaps = facts.gaps.filter { $0.toLSN > oldest }
         guard let worst = gaps.last else { return .ok(.walContiguity, nil, "no gaps from \(oldest) on") }
         // Behind the newest backup the past has a hole, the future has none.
         let newest = facts.completeBackups[0].content
-        return gap(worst, isHarmful: worst.timeline > newest.timeline || worst.to > newest.beginLSN)
+        return gap(worst, isHarmful: worst.timeline > newest.timeline || worst.toLSN > newest.beginLSN)
     }
 
-    private func gap(_ gap: RepositoryFacts.Gap, isHarmful: Bool) -> CheckResult {
-        let fact = "WAL of timeline \(gap.timeline) is missing from \(gap.from) to \(gap.to)"
+    private func gap(_ gap: StoredWAL.Gap, isHarmful: Bool) -> CheckResult {
+        let fact = "WAL of timeline \(gap.timeline) is missing from \(gap.fromLSN) to \(gap.toLSN)"
         if isHarmful {
             return .failed(
                 .walContiguity, nil, "\(fact): nothing after it can be restored", hint: "Take a new backup: pgark backup")

@@ -1,5 +1,6 @@
 package import Postgres
 package import PostgresModel
+package import Repository
 package import Storage
 package import SystemPackage
 
@@ -32,6 +33,8 @@ package struct ClusterFile: Sendable {
         package var maximumAgeSeconds: Double?
         /// `check` fails where there are fewer complete backups.
         package var minimumRedundancy = 1
+        /// What `maintain` keeps; without a window and a redundancy, everything.
+        package var retention = RetentionPolicy()
     }
 
     package struct ReplicationSettings: Sendable {

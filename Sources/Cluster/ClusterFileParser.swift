@@ -1,4 +1,5 @@
 import PostgresModel
+import Repository
 import Postgres
 import Storage
 package import SystemPackage
@@ -205,14 +206,40 @@ struct ClusterFileParser {
         var settings = ClusterFile.BackupSettings()
         guard let mapping = top.mapping("backup", example: "backup: { maximum_age: 26h }", &problems) else { return settings }
         mapping.checkKeys(
-            known: ["maximum_age", "minimum_redundancy"], planned: ["schedule", "retention", "drill"], &problems)
+            known: ["maximum_age", "minimum_redundancy", "retention"], planned: ["schedule", "drill"], &problems)
         settings.maximumAgeSeconds = mapping.value(
             "maximum_age", expected: "a span of time such as 26h or 7d (units: s, min, h, d, w)", &problems, DurationText.seconds)
         let redundancy = mapping.value("minimum_redundancy", expected: "a whole number, 0 or more", &problems) {
             Int($0).flatMap { $0 >= 0 ? $0 : nil }
         }
         if let redundancy { settings.minimumRedundancy = redundancy }
+        retention(mapping, &settings)
         return settings
+    }
+
+    private mutating func retention(_ backup: YAMLMapping, _ settings: inout ClusterFile.BackupSettings) {
+        guard let mapping = backup.mapping("retention", example: "{ window: 7d, redundancy: 3 }", &problems) else { return }
+        mapping.checkKeys(known: ["window", "redundancy", "minimum"], &problems)
+        let window = mapping.value(
+            "window", expected: "a span of time such as 7d or 4w (units: s, min, h, d, w)", &problems, DurationText.seconds)
+        func count(_ key: String) -> Int? {
+            mapping.value(key, expected: "a whole number, 1 or more", &problems) { Int($0).flatMap { $0 >= 1 ? $0 : nil } }
+        }
+        let redundancy = count("redundancy")
+        let minimum = count("minimum")
+        if let minimum, let redundancy, minimum > redundancy {
+            problems.add(
+                mapping.position(of: "minimum"),
+                "\"backup.retention.minimum\" is \(minimum), more than \"redundancy\", which is \(redundancy)")
+        }
+        if let minimum, backup.has("minimum_redundancy"), settings.minimumRedundancy != minimum {
+            problems.add(
+                mapping.position(of: "minimum"),
+                "\"backup.retention.minimum\" contradicts \"backup.minimum_redundancy\", which says it too; keep one of them")
+        }
+        if let minimum { settings.minimumRedundancy = minimum }
+        settings.retention = RetentionPolicy(
+            windowSeconds: window, redundancy: redundancy, minimum: settings.minimumRedundancy)
     }
 
     private mutating func replication(_ top: YAMLMapping) -> ClusterFile.ReplicationSettings {

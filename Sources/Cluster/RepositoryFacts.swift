@@ -1,4 +1,5 @@
 package import PostgresModel
+package import Repository
 package import SystemPackage
 
 /// What the repository says about itself, as plain values: checks and status decide from these alone.
@@ -15,7 +16,7 @@ package struct RepositoryFacts: Sendable {
     package var receiver = Receiver()
     package var segmentCount = 0
     package var walBytes = ByteCount(0)
-    package var gaps: [Gap] = []
+    package var gaps: [StoredWAL.Gap] = []
     /// Newest first, with those that run or failed.
     package var backups: [Backup] = []
 
@@ -26,13 +27,6 @@ package struct RepositoryFacts: Sendable {
         package var timeline: TimelineID?
         /// A moment at which everything that the server had was durable here, and the position then.
         package var caughtUp: (time: Timestamp, position: LSN)?
-    }
-
-    /// WAL of one timeline that lies between what is stored and is not.
-    package struct Gap: Sendable, Equatable {
-        package var timeline: TimelineID
-        package var from: LSN
-        package var to: LSN
     }
 
     package struct Backup: Sendable {
@@ -51,10 +45,8 @@ package struct RepositoryFacts: Sendable {
             package var dataBytes: ByteCount
             package var badPages: Int
             package var configurationMissing: [String]
-            /// How far the WAL that begins with this backup reaches without a gap; nil where it does not even begin.
-            package var walReach: LSN?
-
-            package var isRestorable: Bool { walReach.map { $0 >= endLSN } ?? false }
+            /// The WAL is stored that makes it consistent.
+            package var isRestorable: Bool
         }
     }
 

@@ -6,6 +6,7 @@ package struct ByteCount: RawRepresentable, Hashable, Comparable, Sendable, Cust
     package init(_ value: Int) { rawValue = value }
 
     package static func < (a: ByteCount, b: ByteCount) -> Bool { a.rawValue < b.rawValue }
+    package static func + (a: ByteCount, b: ByteCount) -> ByteCount { ByteCount(a.rawValue + b.rawValue) }
 
     /// "512 B", "37.7 MiB": one decimal below 100.
     package var description: String {

@@ -16,6 +16,9 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
     package static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
     /// Seconds from `b` to `a`.
+    package static func - (a: Timestamp, seconds: Double) -> Timestamp {
+        Timestamp(microseconds: a.microseconds &- Int64(seconds * 1_000_000))
+    }
     package static func - (a: Timestamp, b: Timestamp) -> Double { Double(a.microseconds &- b.microseconds) / 1_000_000 }
 }
 

@@ -40,8 +40,15 @@ package struct Catalogue: Sendable {
         let isBusy = try LockFile.isHeld(repository.writeLock)
         let entries = try directories().compactMap { try entry($0.id, $0.path, isBusy: isBusy) }
         let unfinished = entries.filter { $0.record == nil }.sorted { $0.id > $1.id }
-        let finished = entries.compactMap { entry in entry.record.map { (Position(of: $0), entry) } }.sorted { $0.0 > $1.0 }
+        let order = try systemOrder()
+        let finished = entries.compactMap { entry in entry.record.map { (Position(of: $0).placed(order), entry) } }
+            .sorted { $0.0 > $1.0 }
         return unfinished + finished.map(\.1)
+    }
+
+    /// The place of each system in the order of upgrades.
+    private func systemOrder() throws -> [SystemIdentifier: Int] {
+        Dictionary(try repository.systems().enumerated().map { ($0.element.systemIdentifier, $0.offset) }, uniquingKeysWith: max)
     }
 
     private func directories() throws -> [(id: String, path: FilePath)] {
@@ -155,12 +162,13 @@ package struct Catalogue: Sendable {
 
     /// The complete backups whose records can be read, newest first, and those whose records cannot.
     private func positions() throws -> (complete: [(id: String, position: Position)], unreadable: [Entry]) {
+        let order = try systemOrder()
         var complete: [(id: String, position: Position)] = []
         var unreadable: [Entry] = []
         for (id, path) in try directories() {
             // What is wrong with a record shows when its entry is made.
             if let position: Position = try? read(id, path) {
-                complete.append((id, position))
+                complete.append((id, position.placed(order)))
             } else if let entry = try entry(id, path, isBusy: false), entry.isUnreadable {
                 unreadable.append(entry)
             }
@@ -220,6 +228,9 @@ extension BackupRecord: BackupRecordPart {}
 private struct Position: BackupRecordPart, Comparable {
     let format: Int
     let name: String?
+    let systemIdentifier: SystemIdentifier
+    /// Later systems come after earlier ones, whatever their timelines and positions: pg_upgrade begins both anew.
+    private var system = -1
     let timeline: TimelineID
     let endLSN: LSN
     let endTime: Timestamp
@@ -227,18 +238,26 @@ private struct Position: BackupRecordPart, Comparable {
     init(of record: BackupRecord) {
         format = record.format
         name = record.name
+        systemIdentifier = record.systemIdentifier
         timeline = record.timeline
         endLSN = record.endLSN
         endTime = record.endTime
     }
 
+    func placed(_ order: [SystemIdentifier: Int]) -> Position {
+        var position = self
+        position.system = order[systemIdentifier] ?? -1
+        return position
+    }
+
     static func < (a: Position, b: Position) -> Bool {
-        (a.timeline, a.endLSN, a.endTime) < (b.timeline, b.endLSN, b.endTime)
+        (a.system, a.timeline, a.endLSN, a.endTime) < (b.system, b.timeline, b.endLSN, b.endTime)
     }
 
     init(_ json: JSONValue) throws {
         let fields = try json.fields(BackupRecord.CodingKeys.self)
         (format, name, timeline) = try (fields[.format], fields[ifAny: .name], fields[.timeline])
+        systemIdentifier = try fields[.systemIdentifier]
         (endLSN, endTime) = try (fields[.endLSN], fields[.endTime])
     }
 }

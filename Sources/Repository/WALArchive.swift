@@ -280,6 +280,7 @@ package struct WALArchive: Sendable {
     private var momentPath: FilePath { incoming.appending("frontier.json") }
 
     package func moment() throws -> Moment? { try Record.read(momentPath) }
+    package func moments() throws -> [TimelineID: Moment] { try moment().map { [$0.timeline: $0] } ?? [:] }
     package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath) }
 
     /// True while some process streams WAL into this repository.

@@ -135,6 +135,12 @@ package enum Directory {
         guard path.withPlatformString({ rmdir($0) }) == 0 || errno == ENOENT else { throw Failure.system("remove", path) }
     }
 
+    /// Removes a directory that is empty; one that is not, or that is gone, stays as it is.
+    package static func removeIfEmpty(_ path: FilePath) throws {
+        let isDone = path.withPlatformString { rmdir($0) } == 0 || [ENOTEMPTY, EEXIST, ENOENT].contains(errno)
+        guard isDone else { throw Failure.system("remove", path) }
+    }
+
     package static func removeContents(_ path: FilePath) throws {
         for name in try names(in: path) ?? [] { try removeTree(path.appending(name)) }
     }

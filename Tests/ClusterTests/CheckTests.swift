@@ -1,6 +1,7 @@
 @testable import Cluster
 import Postgres
 import PostgresModel
+import Repository
 import SystemPackage
 import Testing
 
@@ -191,14 +192,14 @@ import Testing
             $0.standby?.positions.replayed = LSN("0/F000000")
         },
         Case("a gap before the newest backup", .walContiguity, .warning, nil, "0/1800000 to 0/2000000") {
-            $0.facts.gaps = [.init(timeline: .first, from: LSN("0/1800000")!, to: LSN("0/2000000")!)]
+            $0.facts.gaps = [.init(timeline: .first, fromLSN: LSN("0/1800000")!, toLSN: LSN("0/2000000")!)]
             $0.facts.backups.append(Example.backup("20270114T080000Z", ageSeconds: 90_000, begin: "0/1000028", end: "0/1000120"))
         },
         Case("a gap after the newest backup", .walContiguity, .failed, nil, "Take a new backup") {
-            $0.facts.gaps = [.init(timeline: .first, from: LSN("0/3000000")!, to: LSN("0/4000000")!)]
+            $0.facts.gaps = [.init(timeline: .first, fromLSN: LSN("0/3000000")!, toLSN: LSN("0/4000000")!)]
         },
         Case("a backup without its WAL", .walContiguity, .failed, nil, "pgark delete 20270115T080000Z") {
-            $0.facts.backups[0].content?.walReach = nil
+            $0.facts.backups[0].content?.isRestorable = false
         },
     ]
 

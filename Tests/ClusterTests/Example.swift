@@ -78,7 +78,7 @@ struct Example {
             content: .init(
                 beginLSN: LSN(begin)!, endLSN: LSN(end)!, timeline: .first,
                 endTime: Timestamp(microseconds: now.microseconds - ageSeconds * 1_000_000), dataBytes: ByteCount(30 << 20),
-                badPages: 0, configurationMissing: [], walReach: Self.end))
+                badPages: 0, configurationMissing: [], isRestorable: true))
     }
 
     var view: ClusterView {

@@ -59,7 +59,7 @@ import Testing
         let place = try Place()
         try place.add(1, 1...2)
         try place.add(1, 5...6)
-        #expect(try place.facts.gaps == [.init(timeline: .first, from: LSN("0/3000000")!, to: LSN("0/5000000")!)])
+        #expect(try place.facts.gaps == [.init(timeline: .first, fromLSN: LSN("0/3000000")!, toLSN: LSN("0/5000000")!)])
     }
 
     @Test(
@@ -78,8 +78,8 @@ import Testing
         try place.add(1, parent)
         try place.add(2, child)
         let gaps = try place.facts.gaps
-        #expect(gaps.map { "\($0.from)" } == [from].compactMap { $0 })
-        #expect(gaps.map { "\($0.to)" } == [to].compactMap { $0 })
+        #expect(gaps.map { "\($0.fromLSN)" } == [from].compactMap { $0 })
+        #expect(gaps.map { "\($0.toLSN)" } == [to].compactMap { $0 })
     }
 
     @Test func aRepositoryThatIsNotThereIsAFactAndNoError() throws {
