@@ -23,7 +23,7 @@ package struct RestorePlan: Sendable {
     /// The moment up to which the WAL is known to be complete, where that is known.
     package let walTime: Timestamp?
     /// What the person should know before it begins.
-    package let remarks: [String]
+    package fileprivate(set) var remarks: [String]
 }
 
 /// Chooses the backup for a target and proves that the WAL leads there. Pure: everything it knows is in its fields, and
@@ -52,6 +52,35 @@ package struct RestorePlanner {
         self.moment = moment
         self.segmentSize = segmentSize
         self.landmarks = landmarks
+    }
+
+    /// Plans over all systems that a cluster has had. A moment may be one of before an upgrade; other targets are places in the
+    /// WAL of the current system, unless a backup of an earlier one is named.
+    package static func plan(
+        _ target: RecoveryTarget, chosen: BackupRecord?, among records: [BackupRecord], damaged: Set<String>,
+        in repository: Repository
+    ) throws -> RestorePlan {
+        func plan(in system: Repository.System) throws -> RestorePlan {
+            let own = records.filter { $0.systemIdentifier == system.systemIdentifier }
+            return try RestorePlanner(WALArchive(repository, system: system), records: own, damaged: damaged)
+                .plan(target, chosen: chosen)
+        }
+        if let chosen { return try plan(in: repository.system(chosen.systemIdentifier)) }
+        let systems = try repository.systems()
+        do { return try plan(in: repository.requireSystem()) } catch let failure as Failure
+            where failure.code == .noSuitableBackup && systems.count > 1
+        {
+            guard case .time = target.point else {
+                throw failure.adding(detail: "backups of before the upgrade are chosen by their names, or by a time")
+            }
+            for system in systems.dropLast().reversed() {
+                guard var plan = try? plan(in: system) else { continue }
+                plan.remarks.insert(
+                    "this is of before the upgrade: system \(system.systemIdentifier), PostgreSQL \(system.serverMajor)", at: 0)
+                return plan
+            }
+            throw failure
+        }
     }
 
     package init(_ archive: WALArchive, records: [BackupRecord], damaged: Set<String>) throws {

@@ -12,7 +12,7 @@ package struct PgarkCommand: ParsableCommand {
         version: "pgark 0.1.0",
         subcommands: [
             BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
-            MaintainCommand.self,
+            MaintainCommand.self, UpgradeCommand.self,
             RestoreCommand.self, ExportCommand.self, WALCommand.self, StatusCommand.self, CheckCommand.self, LabCommand.self,
         ])
 

@@ -43,6 +43,10 @@ struct WALReceiveCommand: ParsableCommand {
     }
 }
 
+extension SystemIdentifier: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
 extension LSN: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }
@@ -57,6 +61,8 @@ struct WALGetCommand: ParsableCommand {
 
     @OptionGroup var global: GlobalOptions
     @Option(help: "The recovery ends at this LSN at the latest: behind it, what is missing is absent.") var until: LSN?
+    @Option(help: "The system identifier (default: the current one; another where the cluster was upgraded).")
+    var system: SystemIdentifier?
     @Argument(help: "The name of the file, %f.") var segment: String
     @Argument(help: "Where to put it, %p.") var path: String
 
@@ -64,7 +70,8 @@ struct WALGetCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let repository = Repository(of: file)
-        let archive = WALArchive(repository, system: try repository.requireSystem())
+        let archive = WALArchive(
+            repository, system: try system.map { try repository.system($0) } ?? repository.requireSystem())
         switch try WALFetch(archive, until: until).run(segment, to: FilePath(path)) {
         case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
         case .deliveredPartial(let bytes):
