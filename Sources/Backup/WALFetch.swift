@@ -61,6 +61,12 @@ package struct WALFetch {
                 leaving.end > start && all.contains { $0.timeline == leaving.timeline }
             }
         if let until, start >= until { return .absent }
+        if let limit = try archive.removedBefore()[segment.timeline], segment.end(size: archive.segmentSize) <= limit {
+            throw Failure(
+                .walGap, "could not get \(name(segment)): retention has removed it",
+                details: ["WAL of timeline \(segment.timeline) was removed up to \(limit), once no backup that stays needed it"],
+                hint: "Begin with a backup that is still there: pgark list; then: pgark restore")
+        }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",

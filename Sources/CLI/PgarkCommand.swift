@@ -13,7 +13,8 @@ package struct PgarkCommand: ParsableCommand {
         subcommands: [
             BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
             MaintainCommand.self, UpgradeCommand.self,
-            RestoreCommand.self, ExportCommand.self, WALCommand.self, StatusCommand.self, CheckCommand.self, LabCommand.self,
+            RestoreCommand.self, ExportCommand.self, WALCommand.self, SlotsCommand.self, StatusCommand.self, CheckCommand.self,
+            LabCommand.self,
         ])
 
     package init() {}
