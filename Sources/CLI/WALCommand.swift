@@ -9,8 +9,10 @@ import SystemPackage
 
 struct WALCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "wal", abstract: "Receive WAL, serve it to a recovery, look at what is stored.",
-        subcommands: [WALReceiveCommand.self, WALGetCommand.self, WALStatusCommand.self, WALSwitchCommand.self])
+        commandName: "wal", abstract: "Receive or archive WAL, serve it to a recovery, look at what is stored.",
+        subcommands: [
+            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALStatusCommand.self, WALSwitchCommand.self,
+        ])
 }
 
 struct WALReceiveCommand: ParsableCommand {

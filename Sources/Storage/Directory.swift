@@ -109,6 +109,17 @@ package enum Directory {
         try synchronize(new.removingLastComponent())
     }
 
+    /// Gives a file its name for good, but takes it from nobody: false where something has it, and then nothing is changed.
+    /// Durable when it returns true. Of several who try at once exactly one succeeds, on every file system with hard links.
+    package static func adopt(_ temporary: FilePath, as path: FilePath) throws -> Bool {
+        let status = temporary.withPlatformString { old in path.withPlatformString { Glibc.link(old, $0) } }
+        if status != 0, errno == EEXIST { return false }
+        guard status == 0 else { throw Failure.system("rename \(temporary) to", path) }
+        try remove(temporary)
+        try synchronize(path.removingLastComponent())
+        return true
+    }
+
     package static func link(_ target: String, at path: FilePath, owner: Owner? = nil) throws {
         guard path.withPlatformString({ symlink(target, $0) }) == 0 else { throw Failure.system("create the link", path) }
         if let owner { try setOwner(of: path, owner) }
