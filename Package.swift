@@ -15,7 +15,11 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 
 let package = Package(
     name: "pgark",
-    products: [.executable(name: "pgark", targets: ["pgark"])],
+    products: [
+        .executable(name: "pgark", targets: ["pgark"]),
+        // For tests only: preloaded into the program, it lets them cut its host's power.
+        .library(name: "PowerCut", type: .dynamic, targets: ["CPowerCut"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
@@ -45,6 +49,7 @@ let package = Package(
             ],
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
+        .target(name: "CPowerCut"),
         .target(
             name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Lab", system],
             swiftSettings: rules),

@@ -13,6 +13,8 @@ final class SegmentArchiver: Sendable {
     /// So many complete segments may wait before receiving waits too.
     private static let longestQueue = 16
 
+    private let archive: WALArchive
+    private let level: CompressionLevel
     private let queue: Monitor<Queue>
     private let thread: WorkerThread<Void>
 
@@ -20,6 +22,8 @@ final class SegmentArchiver: Sendable {
     init(_ archive: WALArchive, level: CompressionLevel) throws {
         let queue = Monitor(Queue(segments: try archive.waiting()))
         self.queue = queue
+        self.archive = archive
+        self.level = level
         thread = WorkerThread("archive-wal") {
             do {
                 while let segment = queue.wait({ queue -> WALSegment?? in
@@ -34,6 +38,9 @@ final class SegmentArchiver: Sendable {
             }
         }
     }
+
+    /// For segments that go into the archive as they arrive.
+    func direct() -> DirectArchiver { DirectArchiver(archive, level: level) }
 
     /// Throws what went wrong with an earlier segment; that one stays in `incoming`.
     func add(_ segment: WALSegment) throws {

@@ -8,6 +8,8 @@ package struct Pgark: Sendable {
     package let configuration: FilePath
     /// The cluster's part of the repository.
     package let repository: FilePath
+    /// For the program alone.
+    package var environment: [String: String] = [:]
 
     package struct Outcome: Sendable {
         package let status: Command.Status
@@ -27,6 +29,7 @@ package struct Pgark: Sendable {
         var command = site.command(FilePath(words[0]), Array(words.dropFirst()))
         command.environment["PGARK_CONFIG"] = configuration.string
         command.environment["PGARK_PG_BIN"] = site.programs.directory.string
+        command.environment.merge(environment) { $1 }
         return command
     }
 

@@ -9,6 +9,7 @@ import TestSupport
 final class Writer: Sendable {
     private struct Progress {
         var acknowledged = 0
+        var attempted = 0
         var isStopping = false
     }
 
@@ -38,9 +39,10 @@ final class Writer: Sendable {
         let connection = try server.connect()
         var next = (Int(try connection.query("SELECT coalesce(max(n), 0) FROM numbered").first?[0] ?? "") ?? 0) + 1
         while !progress.read({ $0.isStopping }) {
+            let attempt = next
+            progress.change { $0.attempted = max($0.attempted, attempt) }
             try connection.query("INSERT INTO numbered SELECT \(next), repeat(md5('\(next)'), \(padding / 32))")
-            let done = next
-            progress.change { $0.acknowledged = done }
+            progress.change { $0.acknowledged = attempt }
             next += 1
             usleep(pauseMicroseconds)
         }
@@ -48,6 +50,9 @@ final class Writer: Sendable {
 
     /// The last row whose commit the server confirmed. All before it were confirmed too, or seen to be there.
     var acknowledged: Int { progress.read { $0.acknowledged } }
+
+    /// The last row that was sent, whether or not the server said anything about it.
+    var attempted: Int { progress.read { $0.attempted } }
 
     func waitUntilAcknowledged(_ count: Int, seconds: Double = 30) throws {
         try eventually("\(count) rows are committed", seconds: seconds) { acknowledged >= count }
