@@ -125,9 +125,11 @@ package struct WALFetch {
             // Each timeline's history is stored before its first segment. Without it recovery would end on the one before.
             guard try !archive.hasSegments(of: timeline) else {
                 throw Failure(
-                    .damaged, "could not get \(timeline.historyFileName): it is missing, but segments of timeline \(timeline) are "
+                    .damaged,
+                    "could not get \(timeline.historyFileName): it is missing, but segments of timeline \(timeline) are "
                         + "stored",
-                    hint: "Copy it from the pg_wal of a server on that timeline: pgark wal put pg_wal/\(timeline.historyFileName)")
+                    hint: "Copy it from the pg_wal of a server on that timeline: pgark wal put pg_wal/\(timeline.historyFileName)"
+                )
             }
             return .absent
         }

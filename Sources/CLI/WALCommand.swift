@@ -11,7 +11,8 @@ struct WALCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wal", abstract: "Receive or archive WAL, serve it to a recovery, look at what is stored.",
         subcommands: [
-            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALPrefetchCommand.self, WALStatusCommand.self, WALSwitchCommand.self,
+            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALPrefetchCommand.self, WALStatusCommand.self,
+            WALSwitchCommand.self,
         ])
 }
 

@@ -64,7 +64,8 @@ struct WALGetCommand: ParsableCommand {
         else { return }
         try ready.didDeliver(delivered) { folder in
             let arguments = [
-                "wal", "prefetch", "--config", "\(file.path)", "--system", "\(archive.system.systemIdentifier)", segment, "\(folder)",
+                "wal", "prefetch", "--config", "\(file.path)", "--system", "\(archive.system.systemIdentifier)", segment,
+                "\(folder)",
             ]
             // The segment is delivered: that the next ones will not lie ready is no failure of this command.
             do { try DetachedProcess.start(arguments) } catch { global.output.note("pgark: could not prefetch WAL: \(error)") }

@@ -1,5 +1,5 @@
 import Glibc
-package import PostgresModel
+import PostgresModel
 package import SystemPackage
 
 /// A named pipe by which processes send lines to one that serves them: whoever sends learns whether anybody listens.
