@@ -2,47 +2,65 @@ package import PostgresModel
 import Storage
 import SystemPackage
 
-/// One archived segment while it is written: zstd frames one after the other, and a name when all of them are durable.
-package final class StoredSegment {
-    private let archive: WALArchive
-    private let segment: WALSegment
-    private let temporary: FilePath
+/// A file of the archive while it is written: zstd frames one after the other, and a name when all of them are durable.
+final class StoredFile {
+    let temporary: FilePath
+    private let path: FilePath
     private let file: File
     private var size = 0
 
-    fileprivate init(_ archive: WALArchive, _ segment: WALSegment) throws {
-        self.archive = archive
-        self.segment = segment
-        let path = archive.archivedPath(segment)
-        try Directory.create(path.removingLastComponent(), permissions: Repository.directoryPermissions)
-        temporary = FilePath("\(path).tmp")
+    /// `isShared` where others may write the same file at the same time.
+    init(_ path: FilePath, isShared: Bool) throws {
+        self.path = path
+        temporary = isShared ? SmallFile.temporaryPath(for: path) : FilePath("\(path).tmp")
         file = try File(temporary, .replace, permissions: Repository.filePermissions)
     }
 
     /// `bytes` are whole zstd frames.
-    package func append(_ bytes: UnsafeRawBufferPointer) throws {
+    func append(_ bytes: UnsafeRawBufferPointer) throws {
         try file.write(bytes, at: size)
         // The disk works while the next frame is compressed, so that the sync at the end finds little to do.
         file.startWriteback(from: size, count: bytes.count)
         size += bytes.count
     }
 
-    /// Makes it an archived segment, durable with its name when this returns. Where one of that name is there already, it must
-    /// have the same content.
-    package func commit() throws {
+    /// Durable with its name when this returns true; false where that name is taken: then it has its temporary one still.
+    func commitUnlessTaken() throws -> Bool {
         try file.synchronize()
-        let path = archive.archivedPath(segment)
-        if try Directory.exists(path) {
-            try archive.requireEqual(temporary, path)
-            discard()
-            try Directory.synchronize(path.removingLastComponent())
-        } else {
-            try Directory.rename(temporary, to: path)
-        }
+        return try Directory.adopt(temporary, as: path)
     }
 
     /// Leaves nothing behind.
-    package func discard() { try? Directory.remove(temporary) }  // a leftover .tmp is replaced or collected later
+    func discard() { try? Directory.remove(temporary) }  // a leftover .tmp is replaced or collected later
+}
+
+/// One segment that is received straight into the archive.
+package final class StoredSegment {
+    private let archive: WALArchive
+    private let path: FilePath
+    private let file: StoredFile
+
+    fileprivate init(_ archive: WALArchive, _ segment: WALSegment) throws {
+        self.archive = archive
+        path = archive.archivedPath(segment)
+        try Directory.create(path.removingLastComponent(), permissions: Repository.directoryPermissions)
+        file = try StoredFile(path, isShared: false)
+    }
+
+    /// `bytes` are whole zstd frames.
+    package func append(_ bytes: UnsafeRawBufferPointer) throws { try file.append(bytes) }
+
+    /// Makes it an archived segment, durable with its name when this returns. Where one of that name is there already, it must
+    /// have the same content.
+    package func commit() throws {
+        if try file.commitUnlessTaken() { return }
+        try archive.requireEqual(file.temporary, path)
+        discard()
+        try Directory.synchronize(path.removingLastComponent())
+    }
+
+    /// Leaves nothing behind.
+    package func discard() { file.discard() }
 }
 
 extension WALArchive {
