@@ -27,15 +27,13 @@ struct ArchivingTests {
             try node.stop()
 
             let early = try pgark.restore(to: "early", ["--target-name", "here"])
-            try early.recover()
+            try early.recover(settings: ["archive_mode": "on"])
             #expect(try early.markers() == 2)
-            // It archives as the one that it was restored from does: the history first, and the end of what it left.
+            // It archives as the one that it was restored from does.
             try early.fillWAL(segments: 2)
             try early.waitUntilArchived()
-            let archive = pgark.repository.appending("wal")
-            #expect(try Directory.exists(archive.appending("00000002.history")))
-            let names = try site.shell("ls \"$1\"/*/", "\(archive)")
-            #expect(names.contains(".partial.zst") && names.contains("\n00000002"))
+            #expect(try Directory.exists(pgark.repository.appending("wal/00000002.history")))
+            #expect(try pgark("wal", "status").timelines.array.count == 2)
             try early.stop()
 
             let late = try pgark.restore(to: "late", ["--target-timeline", "1"])
@@ -62,6 +60,20 @@ struct ArchivingTests {
             }
             let status = try pgark("wal", "status")
             #expect(status.gaps.array.isEmpty && status.timelines[0].segments.int ?? 0 >= 20)
+
+            // A promotion archives the history first, and the unfinished end of what it left.
+            try node.sql("SELECT pg_logical_emit_message(true, 'test', 'unfinished')")
+            let unfinished = try node.value("SELECT pg_walfile_name(pg_current_wal_lsn())")
+            let end = try node.lsn()
+            try eventually("the standby has it all") { try standby.lsn() >= end }
+            try node.stop(.immediate)  // in order, it would end its segment
+            try standby.promote()
+            try standby.waitUntilArchived()
+            let archive = pgark.repository.appending("wal")
+            #expect(try Directory.exists(archive.appending("00000002.history")))
+            let partial = archive.appending(String(unfinished.prefix(16))).appending(unfinished + ".partial.zst")
+            #expect(try Directory.exists(partial), "\(standby.log)")
+            #expect(try pgark("wal", "status").timelines.array.count == 2)
         }
     }
 
