@@ -227,7 +227,8 @@ struct TimelineStream {
         // `applied` follows `flushed`: a report of less would make a switchover wait for a replay that never comes.
         // What waits in memory to be archived counts for nothing yet, not even as written.
         var update = StandbyStatusUpdate(
-            written: direct == nil ? position.written : position.flushed, flushed: position.flushed, applied: position.flushed, clock: .now)
+            written: direct == nil ? position.written : position.flushed, flushed: position.flushed, applied: position.flushed,
+            clock: .now)
         update.replyRequested = asking
         try connection.sendCopyMessage(update.bytes)
         mustReply = false

@@ -14,9 +14,9 @@ package final class StoredSegment {
         self.archive = archive
         self.segment = segment
         let path = archive.archivedPath(segment)
-        try Directory.create(path.removingLastComponent(), permissions: Repository.directoryPermissions)
-        temporary = FilePath("\(path).tmp")
-        file = try File(temporary, .replace, permissions: Repository.filePermissions)
+        try archive.createFolder(of: path)
+        temporary = SmallFile.temporaryPath(for: path)
+        file = try File(temporary, .create, permissions: Repository.filePermissions)
     }
 
     /// `bytes` are whole zstd frames.
@@ -32,17 +32,14 @@ package final class StoredSegment {
     package func commit() throws {
         try file.synchronize()
         let path = archive.archivedPath(segment)
-        if try Directory.exists(path) {
-            try archive.requireEqual(temporary, path)
-            discard()
-            try Directory.synchronize(path.removingLastComponent())
-        } else {
-            try Directory.rename(temporary, to: path)
-        }
+        if try Directory.adopt(temporary, as: path) { return }
+        try archive.requireEqual(temporary, path)
+        discard()
+        try Directory.synchronize(path.removingLastComponent())
     }
 
     /// Leaves nothing behind.
-    package func discard() { try? Directory.remove(temporary) }  // a leftover .tmp is replaced or collected later
+    package func discard() { try? Directory.remove(temporary) }  // a leftover .tmp goes with the next writer of that name
 }
 
 extension WALArchive {

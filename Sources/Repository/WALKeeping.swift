@@ -78,7 +78,7 @@ extension WALArchive {
     }
 
     /// The folder, durable also where another process has just made it; and nothing in it of killed writers of this file.
-    private func createFolder(of target: FilePath) throws {
+    func createFolder(of target: FilePath) throws {
         let folder = target.removingLastComponent()
         if let names = try Directory.names(in: folder) {
             let name = target.lastComponent?.string ?? ""

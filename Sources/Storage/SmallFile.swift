@@ -56,7 +56,7 @@ package enum SmallFile {
     }
 
     /// A name beside `path` that no other thread or process takes, and that `isAbandoned` knows.
-    static func temporaryPath(for path: FilePath) -> FilePath {
+    package static func temporaryPath(for path: FilePath) -> FilePath {
         var generator = SystemRandomNumberGenerator()
         return FilePath("\(path).\(String(generator.next() as UInt64, radix: 36)).\(getpid()).tmp")
     }
