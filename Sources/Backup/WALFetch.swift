@@ -122,6 +122,15 @@ package struct WALFetch {
     private func fetchHistory(_ timeline: TimelineID, to path: FilePath) throws -> Outcome {
         guard let content = try SmallFile.read(archive.historyPath(timeline)) else {
             _ = try archive.repository.requireSystem()
+            // Each timeline's history is stored before its first segment. Without it recovery would end on the one before.
+            guard try !archive.hasSegments(of: timeline) else {
+                throw Failure(
+                    .damaged,
+                    "could not get \(timeline.historyFileName): it is missing, but segments of timeline \(timeline) are "
+                        + "stored",
+                    hint: "Copy it from the pg_wal of a server on that timeline: pgark wal put pg_wal/\(timeline.historyFileName)"
+                )
+            }
             return .absent
         }
         let file = try File(path, .replace)
@@ -133,7 +142,8 @@ package struct WALFetch {
     /// many bytes, padded with zeros. On failure nothing is left there.
     @discardableResult
     private func deliver(_ segment: WALSegment, to path: FilePath, limit: Int? = nil) throws -> Int {
-        let file = try File(path, .replace)
+        // Not emptied first: on some file systems a file that was is written to disk when it is closed.
+        let file = try File(path, .update)
         do {
             let size = archive.segmentSize.bytes
             var offset = 0

@@ -11,7 +11,8 @@ struct WALCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wal", abstract: "Receive or archive WAL, serve it to a recovery, look at what is stored.",
         subcommands: [
-            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALStatusCommand.self, WALSwitchCommand.self,
+            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALPrefetchCommand.self, WALStatusCommand.self,
+            WALSwitchCommand.self,
         ])
 }
 
@@ -51,44 +52,6 @@ extension SystemIdentifier: ExpressibleByArgument {
 
 extension LSN: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
-}
-
-struct WALGetCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "Deliver a segment or history file: restore_command = 'pgark wal get %f \"%p\"'.",
-        discussion: """
-            Exit status 0: delivered. 1: proved absent. Above 125: anything else, so that PostgreSQL stops and does not \
-            take a failure for the end of the archive.
-            """)
-
-    @OptionGroup var global: GlobalOptions
-    @Option(help: "The recovery ends at this LSN at the latest: behind it, what is missing is absent.") var until: LSN?
-    @Option(help: "The system identifier (default: the current one; another where the cluster was upgraded).")
-    var system: SystemIdentifier?
-    @Argument(help: "The name of the file, %f.") var segment: String
-    @Argument(help: "Where to put it, %p.") var path: String
-
-    func run() throws {
-        let output = global.output
-        let file = try global.clusterFile()
-        let repository = Repository(of: file)
-        let archive = WALArchive(
-            repository, system: try system.map { try repository.system($0) } ?? repository.requireSystem())
-        switch try WALFetch(archive, until: until).run(segment, to: FilePath(path)) {
-        case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
-        case .deliveredPartial(let bytes):
-            output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")
-            try output.data(Document(segment: segment, partialBytes: bytes)) { "" }
-        case .absent:
-            output.failure(Failure(.segmentMissing, "could not get \(segment): it is not in the archive"))
-            throw ExitCode(WALGetStatus.absent)
-        }
-    }
-
-    private struct Document: Encodable {
-        let segment: String
-        @Nullable var partialBytes: Int?
-    }
 }
 
 struct WALStatusCommand: ParsableCommand {

@@ -97,6 +97,13 @@ package struct WALArchive: Sendable {
         }.map { (segment: $0.0, place: $0.1) }
     }
 
+    /// True where segments of this timeline are stored, whichever.
+    package func hasSegments(of timeline: TimelineID) throws -> Bool {
+        let prefix = hexadecimal(timeline.rawValue)
+        return try (Directory.names(in: wal) ?? []).contains { $0.utf8.count == 16 && $0.hasPrefix(prefix) && !$0.contains(".") }
+            || (Directory.names(in: incoming) ?? []).contains { $0.hasPrefix(prefix) }
+    }
+
     /// The name without its suffix; nil where it has another.
     private static func trimmed(_ name: String, _ suffix: String) -> Substring? {
         name.utf8.count >= suffix.utf8.count && name.utf8.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)

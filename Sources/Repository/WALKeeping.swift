@@ -1,3 +1,4 @@
+import Glibc
 package import PostgresModel
 package import Storage
 package import SystemPackage
@@ -14,8 +15,6 @@ extension WALArchive {
     }
 
     private static let piece = 256 * 1024
-    /// So many pieces are read between two requests to the disk to begin writing.
-    private static let writebackInterval = 8 * piece
 
     /// Archives a whole segment from a file that stays. Durable when it returns.
     package func archive(_ segment: WALSegment, from source: File, level: CompressionLevel) throws -> Kept {
@@ -92,32 +91,15 @@ extension WALArchive {
     }
 
     private func compress(_ source: File, to target: FilePath, level: CompressionLevel) throws -> Bool {
-        let writer = try CompressedFileWriter(target, level: level, permissions: Repository.filePermissions, isShared: true)
+        let stored = try StoredFile(target)
         do {
-            try pieces(of: source) { bytes, offset in
-                try writer.write(bytes)
-                if (offset + bytes.count) % Self.writebackInterval == 0 { writer.startWriteback() }
-            }
-            return try writer.commitUnlessTaken()
+            try ParallelCompression.run(source, size: segmentSize.bytes, level: level) { try stored.append($0) }
+            let isStored = try stored.commitUnlessTaken()
+            if !isStored { stored.discard() }
+            return isStored
         } catch {
-            writer.discard()
+            stored.discard()
             throw error
-        }
-    }
-
-    /// Shows a file of a segment's size to `body`, from front to back.
-    private func pieces(of source: File, _ body: (UnsafeRawBufferPointer, _ offset: Int) throws -> Void) throws {
-        try withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 16) { buffer in
-            var offset = 0
-            while offset < segmentSize.bytes {
-                let count = try source.read(at: offset, into: buffer)
-                guard count > 0 else {
-                    throw Failure(
-                        .damaged, "could not archive \(source.path): it has \(offset) of \(segmentSize.bytes) bytes")
-                }
-                try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]), offset)
-                offset += count
-            }
         }
     }
 
@@ -150,7 +132,7 @@ extension WALArchive {
 
     private static func has(_ source: File, _ bytes: UnsafeRawBufferPointer, at offset: Int) throws -> Bool {
         let own = try source.bytes(at: offset, count: bytes.count)
-        return own.count == bytes.count && own.withUnsafeBytes { $0.elementsEqual(bytes) }
+        return own.withUnsafeBytes { $0.count == bytes.count && memcmp($0.baseAddress!, bytes.baseAddress!, bytes.count) == 0 }
     }
 
     private func conflict(_ source: File, _ target: FilePath) -> Failure {

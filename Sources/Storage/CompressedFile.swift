@@ -8,12 +8,10 @@ package final class CompressedFileWriter {
     private let file: File
     private let compressor: Compressor
     package private(set) var storedBytes = 0
-    private var begun = 0
 
-    /// `isShared` where others may write the same file at the same time.
-    package init(_ path: FilePath, level: CompressionLevel, permissions: UInt32 = 0o640, isShared: Bool = false) throws {
+    package init(_ path: FilePath, level: CompressionLevel, permissions: UInt32 = 0o640) throws {
         self.path = path
-        temporary = isShared ? SmallFile.temporaryPath(for: path) : FilePath("\(path).tmp")
+        temporary = FilePath("\(path).tmp")
         file = try File(temporary, .replace, permissions: permissions)
         compressor = try Compressor(level)
     }
@@ -27,26 +25,11 @@ package final class CompressedFileWriter {
         }
     }
 
-    /// Asks the disk to begin with what is written so far, so that the end waits for less.
-    package func startWriteback() {
-        file.startWriteback(from: begun, count: storedBytes - begun)
-        begun = storedBytes
-    }
-
     /// Ends the file, makes it durable and gives it its name, durable as well.
     package func commit() throws {
         try stream(UnsafeRawBufferPointer(start: nil, count: 0), .finish)
         try file.synchronize()
         try Directory.rename(temporary, to: path)
-    }
-
-    /// As `commit`, but takes the name from nobody: false where something has it, and then what was written is discarded.
-    package func commitUnlessTaken() throws -> Bool {
-        try stream(UnsafeRawBufferPointer(start: nil, count: 0), .finish)
-        try file.synchronize()
-        if try Directory.adopt(temporary, as: path) { return true }
-        try Directory.remove(temporary)
-        return false
     }
 
     /// Leaves nothing behind.

@@ -102,6 +102,18 @@ package enum Directory {
         guard fsync(descriptor) == 0 else { throw Failure.system("make durable directory", path) }
     }
 
+    /// Makes a directory that need not outlive the machine's next start; fine where it is there already.
+    package static func make(_ path: FilePath, permissions: UInt32 = 0o700) throws {
+        guard path.withPlatformString({ mkdir($0, mode_t(permissions)) }) == 0 || errno == EEXIST else {
+            throw Failure.system("create directory", path)
+        }
+    }
+
+    /// Renames within one file system what need not be durable; false where that could not be done.
+    package static func move(_ old: FilePath, to new: FilePath) -> Bool {
+        old.withPlatformString { old in new.withPlatformString { Glibc.rename(old, $0) } } == 0
+    }
+
     /// Renames within one file system, replacing what has the new name; durable when it returns.
     package static func rename(_ old: FilePath, to new: FilePath) throws {
         let status = old.withPlatformString { old in new.withPlatformString { Glibc.rename(old, $0) } }
