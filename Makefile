@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 PG ?= 18
 PG_VERSIONS ?= 15 16 18
 FILTER ?=
+# How often `make soak` kills; `make test` does so sixty times.
+ROUNDS ?= 200
 
 pgark := $(CURDIR)/.build/release/pgark
 
@@ -24,7 +26,7 @@ judged := --scratch-path .build-check -Xswiftc -warnings-as-errors
 c_sources := $(wildcard Sources/*/*.c)
 swift_sources := Package.swift Sources Tests
 
-.PHONY: help setup build demo test check format bench clean
+.PHONY: help setup build demo test soak check format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +47,9 @@ test: build ## all tests, against PostgreSQL 15, 16 and 18 (or say PG_VERSIONS=1
 	    export PGARK_TEST_PG$${version}_BIN="$$bin"; \
 	done; \
 	swift test $(judged) --disable-xctest $(if $(FILTER),--filter '$(FILTER)')
+
+soak: ## hundreds of kills and power cuts while a client commits: a quarter of an hour (or say ROUNDS=1000)
+	@PGARK_TEST_ROUNDS=$(ROUNDS) $(MAKE) test PG_VERSIONS=18 FILTER='FaultTests.(CommitLossTests|PowerCutTests)'
 
 check: setup ## format, and warnings as errors, of the sources and the tests
 	swift format lint --strict --recursive $(swift_sources)

@@ -34,7 +34,8 @@ package struct RestorePlanner {
     /// What WAL is stored.
     package var ranges: [WALArchive.Range]
     package var histories: [TimelineID: TimelineHistory]
-    package var moment: WALArchive.Moment?
+    /// Of each timeline, the last moment up to which it is known to be complete.
+    package var moments: [TimelineID: WALArchive.Moment]
     package var segmentSize: WALSegmentSize
     package var landmarks: any WALLandmarks
     /// Of the backups, those in which verifications found damage: taken only where no other leads to the target.
@@ -42,14 +43,14 @@ package struct RestorePlanner {
 
     package init(
         records: [BackupRecord], damaged: Set<String> = [], ranges: [WALArchive.Range],
-        histories: [TimelineID: TimelineHistory], moment: WALArchive.Moment?, segmentSize: WALSegmentSize,
+        histories: [TimelineID: TimelineHistory], moments: [TimelineID: WALArchive.Moment], segmentSize: WALSegmentSize,
         landmarks: any WALLandmarks
     ) {
         self.records = records
         self.damaged = damaged
         self.ranges = ranges
         self.histories = histories
-        self.moment = moment
+        self.moments = moments
         self.segmentSize = segmentSize
         self.landmarks = landmarks
     }
@@ -84,11 +85,11 @@ package struct RestorePlanner {
     }
 
     package init(_ archive: WALArchive, records: [BackupRecord], damaged: Set<String>) throws {
-        let moment = try archive.moment()  // before the ranges, so that they reach it
+        let moments = try archive.moments()  // before the ranges, so that they reach it
         var histories: [TimelineID: TimelineHistory] = [.first: TimelineHistory(of: .first)]
         for timeline in try archive.timelinesWithHistory() { histories[timeline] = try archive.history(of: timeline) }
         self.init(
-            records: records, damaged: damaged, ranges: try archive.ranges(), histories: histories, moment: moment,
+            records: records, damaged: damaged, ranges: try archive.ranges(), histories: histories, moments: moments,
             segmentSize: archive.segmentSize, landmarks: WALArchiveLandmarks(archive))
     }
 
@@ -108,7 +109,7 @@ package struct RestorePlanner {
         return RestorePlan(
             record: choice.record, reason: choice.reason, target: target, landmark: choice.landmark,
             recoveryTarget: recoveryTarget, timeline: timeline, walTo: reach,
-            walTime: moment.flatMap { $0.timeline == timeline && $0.durableLSN <= reach ? $0.time : nil },
+            walTime: moments[timeline].flatMap { $0.durableLSN <= reach ? $0.time : nil },
             remarks: (remark.map { [$0] } ?? []) + choice.remarks + remarks(target, choice.record))
     }
 

@@ -10,7 +10,7 @@ final class SegmentArchiver: Sendable {
         var failure: (any Error)?
     }
 
-    /// So many complete segments may wait before receiving waits too.
+    /// So many complete segments may wait before receiving waits too; they wait on disk.
     private static let longestQueue = 16
 
     private let archive: WALArchive
@@ -42,13 +42,13 @@ final class SegmentArchiver: Sendable {
     /// For segments that go into the archive as they arrive.
     func direct() -> DirectArchiver { DirectArchiver(archive, level: level) }
 
-    /// Throws what went wrong with an earlier segment; that one stays in `incoming`.
-    func add(_ segment: WALSegment) throws {
-        try queue.wait { queue -> Void? in
+    /// False where too many wait already. Throws what went wrong with an earlier segment; that one stays in `incoming`.
+    func add(_ segment: WALSegment) throws -> Bool {
+        try queue.change { queue in
             if let failure = queue.failure { throw failure }
-            guard queue.segments.count < Self.longestQueue else { return nil }
+            guard queue.segments.count < Self.longestQueue else { return false }
             queue.segments.append(segment)
-            return ()
+            return true
         }
     }
 

@@ -39,8 +39,8 @@ struct TimelineStream {
     private static let momentInterval: UInt64 = 1_000_000_000
 
     init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
-        noted = try archive.moment()
-        acknowledged = noted.flatMap { $0.timeline == timeline ? $0.durableLSN : nil } ?? start
+        noted = try archive.moment(of: timeline)
+        acknowledged = noted?.durableLSN ?? start
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
@@ -205,7 +205,11 @@ struct TimelineStream {
         try flush()
         file = nil
         try archive.complete(segment)
-        try archiver.add(segment)
+        // A disk that is slow to archive holds up what is received, but not our answers.
+        while try !archiver.add(segment) {
+            try replyIfDue()
+            pause(milliseconds: 20)
+        }
     }
 
     /// Makes everything received durable. Only after that may it be reported as flushed.
@@ -239,13 +243,11 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        let time = isCaughtUp ? provableTime : noted.flatMap { $0.timeline == position.timeline ? $0.time : nil }
+        let time = isCaughtUp ? provableTime : noted?.time
         guard let time else { return }
         let moment = WALArchive.Moment(
             timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
-        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else {
-            return
-        }
+        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
         try archive.note(moment)
         noted = moment
         lastMoment = Deadline.now

@@ -9,11 +9,11 @@ final class StoredFile {
     private let file: File
     private var size = 0
 
-    /// `isShared` where others may write the same file at the same time.
-    init(_ path: FilePath, isShared: Bool) throws {
+    /// Others may write the same file at the same time.
+    init(_ path: FilePath) throws {
         self.path = path
-        temporary = isShared ? SmallFile.temporaryPath(for: path) : FilePath("\(path).tmp")
-        file = try File(temporary, .replace, permissions: Repository.filePermissions)
+        temporary = SmallFile.temporaryPath(for: path)
+        file = try File(temporary, .create, permissions: Repository.filePermissions)
     }
 
     /// `bytes` are whole zstd frames.
@@ -31,7 +31,7 @@ final class StoredFile {
     }
 
     /// Leaves nothing behind.
-    func discard() { try? Directory.remove(temporary) }  // a leftover .tmp is replaced or collected later
+    func discard() { try? Directory.remove(temporary) }  // a leftover .tmp goes with the next writer of that name
 }
 
 /// One segment that is received straight into the archive.
@@ -43,8 +43,8 @@ package final class StoredSegment {
     fileprivate init(_ archive: WALArchive, _ segment: WALSegment) throws {
         self.archive = archive
         path = archive.archivedPath(segment)
-        try Directory.create(path.removingLastComponent(), permissions: Repository.directoryPermissions)
-        file = try StoredFile(path, isShared: false)
+        try archive.createFolder(of: path)
+        file = try StoredFile(path)
     }
 
     /// `bytes` are whole zstd frames.

@@ -101,7 +101,7 @@ package struct WALArchive: Sendable {
     package func hasSegments(of timeline: TimelineID) throws -> Bool {
         let prefix = hexadecimal(timeline.rawValue)
         return try (Directory.names(in: wal) ?? []).contains { $0.utf8.count == 16 && $0.hasPrefix(prefix) && !$0.contains(".") }
-            || (Directory.names(in: incoming) ?? []).contains { $0.hasPrefix(prefix) }
+            || (Directory.names(in: incoming) ?? []).contains { $0.utf8.count >= 24 && $0.hasPrefix(prefix) }
     }
 
     /// The name without its suffix; nil where it has another.
@@ -213,11 +213,26 @@ package struct WALArchive: Sendable {
         private enum CodingKeys: String, CodingKey { case timeline, durableLSN = "durable_lsn", time }
     }
 
-    private var momentPath: FilePath { incoming.appending("frontier.json") }
+    private static let momentSuffix = ".frontier"
 
-    package func moment() throws -> Moment? { try Record.read(momentPath) }
-    package func moments() throws -> [TimelineID: Moment] { try moment().map { [$0.timeline: $0] } ?? [:] }
-    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath) }
+    private func momentPath(_ timeline: TimelineID) -> FilePath {
+        incoming.appending(hexadecimal(timeline.rawValue) + Self.momentSuffix)
+    }
+
+    /// The last one of a timeline; it stays when the timeline is left.
+    package func moment(of timeline: TimelineID) throws -> Moment? { try Record.read(momentPath(timeline)) }
+
+    package func moments() throws -> [TimelineID: Moment] {
+        let timelines = try (Directory.names(in: incoming) ?? []).compactMap { name in
+            Self.trimmed(name, Self.momentSuffix).flatMap { UInt32($0, radix: 16) }.map { TimelineID(rawValue: $0) }
+        }
+        return try timelines.reduce(into: [:]) { $0[$1] = try moment(of: $1) }
+    }
+
+    /// That of the newest timeline.
+    package func moment() throws -> Moment? { try moments().max { $0.key < $1.key }?.value }
+
+    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath(moment.timeline)) }
 
     /// True while some process streams WAL into this repository.
     package func isReceiving() throws -> Bool { try LockFile.isHeld(repository.receiveLock) }

@@ -77,7 +77,7 @@ extension WALArchive {
     }
 
     /// The folder, durable also where another process has just made it; and nothing in it of killed writers of this file.
-    private func createFolder(of target: FilePath) throws {
+    func createFolder(of target: FilePath) throws {
         let folder = target.removingLastComponent()
         if let names = try Directory.names(in: folder) {
             let name = target.lastComponent?.string ?? ""
@@ -91,7 +91,7 @@ extension WALArchive {
     }
 
     private func compress(_ source: File, to target: FilePath, level: CompressionLevel) throws -> Bool {
-        let stored = try StoredFile(target, isShared: true)
+        let stored = try StoredFile(target)
         do {
             try ParallelCompression.run(source, size: segmentSize.bytes, level: level) { try stored.append($0) }
             let isStored = try stored.commitUnlessTaken()

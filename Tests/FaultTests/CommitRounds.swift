@@ -33,7 +33,7 @@ struct CommitRounds {
         var description: String { "round \(round), \(victim): \(rows), acknowledged \(acknowledged), attempted \(attempted)" }
     }
 
-    private static let roundsPerBackup = 15
+    private static let roundsPerBackup = 6
 
     private let site: TestSite
     private let cut: PowerCut?
@@ -62,6 +62,7 @@ struct CommitRounds {
             powerCuts ? try PowerCut(of: repository, store: site.directory.appending("power-cut"), owner: site.owner) : nil
         pgark = try site.pgark(node)
         try Writer.prepare(node)
+        try node.dropTemplates()
         // Whoever is restored from the backup wants a synchronous standby too.
         try node.sql("ALTER SYSTEM SET synchronous_standby_names = 'pgark'")
         try node.sql("SELECT pg_reload_conf()")
@@ -87,6 +88,8 @@ struct CommitRounds {
         round += 1
         if round.isMultiple(of: Self.roundsPerBackup) { try backUp() }
         try writer.waitUntilAcknowledged(writer.acknowledged + 5)
+        // Now and then segments end and are archived when it happens.
+        if generator.below(3) == 0 { try node.writeWAL(megabytes: 1 + generator.below(2)) }
         pause(Double.random(in: 0...0.08, using: &generator))
         let victim = Victim.allCases[generator.below(Victim.allCases.count)]
         try strike(victim)
@@ -141,9 +144,9 @@ struct CommitRounds {
             pgark = try site.pgark(node)
             writer = Writer(node)
         case .server:
-            restored.discard()
+            try restored.vanish()
             try node.startBesideOriginal()
-        case .backend, .walSender, .receiver: restored.discard()
+        case .backend, .walSender, .receiver: try restored.vanish()
         }
         try beginReceiving()
     }

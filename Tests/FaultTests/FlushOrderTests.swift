@@ -11,7 +11,7 @@ import Testing
 @Suite("A flush is reported")
 struct FlushOrderTests {
     private static let calls =
-        "trace=fdatasync,fsync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,unlink,openat"
+        "trace=fdatasync,fsync,pwrite64,sendto,sendmsg,write,writev,rename,renameat,renameat2,link,unlink,openat"
 
     @Test("only after fdatasync of the bytes, and a segment's raw form is removed only after its archived form is durable")
     func afterSync() throws {

@@ -42,7 +42,18 @@ extension TestServer {
     /// The machine burns down: as a crash, and the data directory is gone too.
     func vanish() throws {
         try crash()
-        try Directory.removeTree(data)
+        try Command("/bin/rm", ["--recursive", "--force", data.string]).run()
+    }
+
+    /// WAL that changes no data, and that nobody waits for.
+    func writeWAL(megabytes: Int) throws {
+        try sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1 << 20)) FROM generate_series(1, \(megabytes))")
+    }
+
+    /// Two thirds of a new server's files are those of databases that nobody needs.
+    func dropTemplates() throws {
+        try sql("UPDATE pg_database SET datistemplate = false")
+        for name in ["template0", "template1"] { try sql("DROP DATABASE \(name)") }
     }
 
     /// The segment that a killed server cannot give back (postmaster.pid, line 7: key and id).
