@@ -123,7 +123,7 @@ package struct WALFetch {
         guard let content = try SmallFile.read(archive.historyPath(timeline)) else {
             _ = try archive.repository.requireSystem()
             // Each timeline's history is stored before its first segment. Without it recovery would end on the one before.
-            guard try !archive.hasSegments(of: timeline) else {
+            guard try timeline == .first || !archive.hasSegments(of: timeline) else {
                 throw Failure(
                     .damaged,
                     "could not get \(timeline.historyFileName): it is missing, but segments of timeline \(timeline) are "
