@@ -23,7 +23,7 @@ package struct RestorePlan: Sendable {
     /// The moment up to which the WAL is known to be complete, where that is known.
     package let walTime: Timestamp?
     /// What the person should know before it begins.
-    package let remarks: [String]
+    package fileprivate(set) var remarks: [String]
 }
 
 /// Chooses the backup for a target and proves that the WAL leads there. Pure: everything it knows is in its fields, and
@@ -34,7 +34,8 @@ package struct RestorePlanner {
     /// What WAL is stored.
     package var ranges: [WALArchive.Range]
     package var histories: [TimelineID: TimelineHistory]
-    package var moment: WALArchive.Moment?
+    /// Of each timeline, the last moment up to which it is known to be complete.
+    package var moments: [TimelineID: WALArchive.Moment]
     package var segmentSize: WALSegmentSize
     package var landmarks: any WALLandmarks
     /// Of the backups, those in which verifications found damage: taken only where no other leads to the target.
@@ -42,24 +43,53 @@ package struct RestorePlanner {
 
     package init(
         records: [BackupRecord], damaged: Set<String> = [], ranges: [WALArchive.Range],
-        histories: [TimelineID: TimelineHistory], moment: WALArchive.Moment?, segmentSize: WALSegmentSize,
+        histories: [TimelineID: TimelineHistory], moments: [TimelineID: WALArchive.Moment], segmentSize: WALSegmentSize,
         landmarks: any WALLandmarks
     ) {
         self.records = records
         self.damaged = damaged
         self.ranges = ranges
         self.histories = histories
-        self.moment = moment
+        self.moments = moments
         self.segmentSize = segmentSize
         self.landmarks = landmarks
     }
 
+    /// Plans over all systems that a cluster has had. A moment may be one of before an upgrade; other targets are places in the
+    /// WAL of the current system, unless a backup of an earlier one is named.
+    package static func plan(
+        _ target: RecoveryTarget, chosen: BackupRecord?, among records: [BackupRecord], damaged: Set<String>,
+        in repository: Repository
+    ) throws -> RestorePlan {
+        func plan(in system: Repository.System) throws -> RestorePlan {
+            let own = records.filter { $0.systemIdentifier == system.systemIdentifier }
+            return try RestorePlanner(WALArchive(repository, system: system), records: own, damaged: damaged)
+                .plan(target, chosen: chosen)
+        }
+        if let chosen { return try plan(in: repository.system(chosen.systemIdentifier)) }
+        let systems = try repository.systems()
+        do { return try plan(in: repository.requireSystem()) } catch let failure as Failure
+            where failure.code == .noSuitableBackup && systems.count > 1
+        {
+            guard case .time = target.point else {
+                throw failure.adding(detail: "backups of before the upgrade are chosen by their names, or by a time")
+            }
+            for system in systems.dropLast().reversed() {
+                guard var plan = try? plan(in: system) else { continue }
+                plan.remarks.insert(
+                    "this is of before the upgrade: system \(system.systemIdentifier), PostgreSQL \(system.serverMajor)", at: 0)
+                return plan
+            }
+            throw failure
+        }
+    }
+
     package init(_ archive: WALArchive, records: [BackupRecord], damaged: Set<String>) throws {
-        let moment = try archive.moment()  // before the ranges, so that they reach it
+        let moments = try archive.moments()  // before the ranges, so that they reach it
         var histories: [TimelineID: TimelineHistory] = [.first: TimelineHistory(of: .first)]
         for timeline in try archive.timelinesWithHistory() { histories[timeline] = try archive.history(of: timeline) }
         self.init(
-            records: records, damaged: damaged, ranges: try archive.ranges(), histories: histories, moment: moment,
+            records: records, damaged: damaged, ranges: try archive.ranges(), histories: histories, moments: moments,
             segmentSize: archive.segmentSize, landmarks: WALArchiveLandmarks(archive))
     }
 
@@ -79,7 +109,7 @@ package struct RestorePlanner {
         return RestorePlan(
             record: choice.record, reason: choice.reason, target: target, landmark: choice.landmark,
             recoveryTarget: recoveryTarget, timeline: timeline, walTo: reach,
-            walTime: moment.flatMap { $0.timeline == timeline && $0.durableLSN <= reach ? $0.time : nil },
+            walTime: moments[timeline].flatMap { $0.durableLSN <= reach ? $0.time : nil },
             remarks: (remark.map { [$0] } ?? []) + choice.remarks + remarks(target, choice.record))
     }
 

@@ -77,9 +77,8 @@ extension RestorePlanner {
     /// The moment up to which everything that was committed is known to be in the WAL that can be reached: the one that the
     /// receiver noted. A backup's end proves no moment: its time was taken after its last position.
     private func provedTime(_ stretch: WALStretch) -> Timestamp? {
-        guard let moment, moment.durableLSN <= stretch.reach, stretch.history.contains(moment.durableLSN, on: moment.timeline)
-        else { return nil }
-        return moment.time
+        moments.values.filter { $0.durableLSN <= stretch.reach && stretch.history.contains($0.durableLSN, on: $0.timeline) }
+            .map(\.time).max()
     }
 
     private func beyond(_ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch, _ what: String) -> Failure {

@@ -10,9 +10,11 @@ final class SegmentArchiver: Sendable {
         var failure: (any Error)?
     }
 
-    /// So many complete segments may wait before receiving waits too.
+    /// So many complete segments may wait before receiving waits too; they wait on disk.
     private static let longestQueue = 16
 
+    private let archive: WALArchive
+    private let level: CompressionLevel
     private let queue: Monitor<Queue>
     private let thread: WorkerThread<Void>
 
@@ -20,6 +22,8 @@ final class SegmentArchiver: Sendable {
     init(_ archive: WALArchive, level: CompressionLevel) throws {
         let queue = Monitor(Queue(segments: try archive.waiting()))
         self.queue = queue
+        self.archive = archive
+        self.level = level
         thread = WorkerThread("archive-wal") {
             do {
                 while let segment = queue.wait({ queue -> WALSegment?? in
@@ -35,13 +39,16 @@ final class SegmentArchiver: Sendable {
         }
     }
 
-    /// Throws what went wrong with an earlier segment; that one stays in `incoming`.
-    func add(_ segment: WALSegment) throws {
-        try queue.wait { queue -> Void? in
+    /// For segments that go into the archive as they arrive.
+    func direct() -> DirectArchiver { DirectArchiver(archive, level: level) }
+
+    /// False where too many wait already. Throws what went wrong with an earlier segment; that one stays in `incoming`.
+    func add(_ segment: WALSegment) throws -> Bool {
+        try queue.change { queue in
             if let failure = queue.failure { throw failure }
-            guard queue.segments.count < Self.longestQueue else { return nil }
+            guard queue.segments.count < Self.longestQueue else { return false }
             queue.segments.append(segment)
-            return ()
+            return true
         }
     }
 

@@ -10,6 +10,8 @@ struct TimelineStream {
     private let archiver: SegmentArchiver
     private var position: WALReceivePosition
     private var file: File?
+    /// There while segments are archived as they arrive. Then the current one is in no file of ours.
+    private var direct: DirectArchiver?
 
     /// The server's word on its end of WAL, and when.
     private var serverEnd = LSN.zero
@@ -37,8 +39,8 @@ struct TimelineStream {
     private static let momentInterval: UInt64 = 1_000_000_000
 
     init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
-        noted = try archive.moment()
-        acknowledged = noted.flatMap { $0.timeline == timeline ? $0.durableLSN : nil } ?? start
+        noted = try archive.moment(of: timeline)
+        acknowledged = noted?.durableLSN ?? start
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
@@ -53,10 +55,12 @@ struct TimelineStream {
             return try connection.nextTimeline()
         }
         onStreaming()
+        defer { direct?.close() }
         // An error leaves as it is: what was not flushed by then was never reported, and is received anew.
         while true {
             switch try drain() {
             case .end:
+                try endDirect()
                 try flush()
                 try note(force: true)
                 return try finish()
@@ -103,8 +107,8 @@ struct TimelineStream {
         switch try ReplicationMessage(bytes) {
         case .walData(let start, let end, let clock, _):
             try position.check(start: start)
-            try write(UnsafeRawBufferPointer(rebasing: bytes[ReplicationMessage.headerSize...]))
             hear(end, clock)
+            try write(UnsafeRawBufferPointer(rebasing: bytes[ReplicationMessage.headerSize...]))
         case .keepalive(let end, let clock, let replyRequested):
             hear(end, clock)
             mustReply = mustReply || replyRequested
@@ -122,15 +126,67 @@ struct TimelineStream {
     private mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
         var rest = bytes
         while !rest.isEmpty {
-            let count = position.share(of: rest.count)
-            if file == nil { file = try archive.openPartial(position.segment) }
-            let piece = UnsafeRawBufferPointer(rebasing: rest[..<count])
-            if position.written < acknowledged { try requireSame(piece, file!) }
-            try file!.write(piece, at: position.offsetInSegment)
-            let segment = position.segment
-            if position.didWrite(count) { try complete(segment) }
-            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(position.share(of: rest.count)))
+            if position.offsetInSegment == 0 { try chooseWay() }
+            if let direct { try add(piece, to: direct) } else { try writeToPartial(piece) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[piece.count...])
         }
+    }
+
+    private mutating func writeToPartial(_ piece: UnsafeRawBufferPointer) throws {
+        let segment = position.segment
+        if file == nil { file = try archive.openPartial(segment) }
+        if position.written < acknowledged { try requireSame(piece, file!) }
+        try file!.write(piece, at: position.offsetInSegment)
+        if position.didWrite(piece.count) { try complete(segment) }
+    }
+
+    // MARK: Far behind
+
+    /// So many segments ahead the server must be before they are archived as they arrive: nobody waits for these bytes then.
+    private static let segmentsBehind = 2
+    /// Of larger ones too much would have to be received again where the connection breaks.
+    private static let largestDirect = 64 << 20
+
+    /// At the begin of a segment: whether it takes the short way into the archive.
+    private mutating func chooseWay() throws {
+        let size = archive.segmentSize.bytes
+        let isFarBehind = serverEnd >= position.written + Self.segmentsBehind * size
+        if isFarBehind, size <= Self.largestDirect, position.written >= acknowledged,
+            try archive.place(of: position.segment) == nil
+        {
+            if direct == nil { direct = archiver.direct() }
+        } else {
+            try endDirect()
+        }
+    }
+
+    private mutating func add(_ piece: UnsafeRawBufferPointer, to direct: DirectArchiver) throws {
+        let isLast = position.offsetInSegment + piece.count == archive.segmentSize.bytes
+        try direct.add(piece, to: position.segment, isLast: isLast) {
+            try noticeArchived(direct.durable())
+            try replyIfDue()
+        }
+        _ = position.didWrite(piece.count)
+    }
+
+    private mutating func noticeArchived(_ end: LSN?) throws {
+        lastFlush = Deadline.now
+        guard let end, end > position.flushed else { return }
+        position.didFlush(upTo: end)
+        try reply()
+    }
+
+    /// Waits until all of it is archived: what comes after may be durable only after it.
+    private mutating func endDirect() throws {
+        guard let direct else { return }
+        self.direct = nil
+        try noticeArchived(direct.finish())
+        guard position.hasUnflushed else { return }
+        throw Failure(
+            .serverUnreachable,
+            "the server at \(connection.location) ended the stream within a segment that it had announced whole",
+            details: ["at \(position.written); everything before \(position.flushed) is stored"])
     }
 
     /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
@@ -149,11 +205,16 @@ struct TimelineStream {
         try flush()
         file = nil
         try archive.complete(segment)
-        try archiver.add(segment)
+        // A disk that is slow to archive holds up what is received, but not our answers.
+        while try !archiver.add(segment) {
+            try replyIfDue()
+            pause(milliseconds: 20)
+        }
     }
 
     /// Makes everything received durable. Only after that may it be reported as flushed.
     private mutating func flush() throws {
+        if let direct { return try noticeArchived(direct.durable()) }
         guard position.hasUnflushed else { return }
         try file!.synchronize()
         position.didFlush()
@@ -168,8 +229,10 @@ struct TimelineStream {
 
     private mutating func reply(asking: Bool = false) throws {
         // `applied` follows `flushed`: a report of less would make a switchover wait for a replay that never comes.
+        // What waits in memory to be archived counts for nothing yet, not even as written.
         var update = StandbyStatusUpdate(
-            written: position.written, flushed: position.flushed, applied: position.flushed, clock: .now)
+            written: direct == nil ? position.written : position.flushed, flushed: position.flushed, applied: position.flushed,
+            clock: .now)
         update.replyRequested = asking
         try connection.sendCopyMessage(update.bytes)
         mustReply = false
@@ -180,13 +243,11 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        let time = isCaughtUp ? provableTime : noted.flatMap { $0.timeline == position.timeline ? $0.time : nil }
+        let time = isCaughtUp ? provableTime : noted?.time
         guard let time else { return }
         let moment = WALArchive.Moment(
             timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
-        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else {
-            return
-        }
+        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
         try archive.note(moment)
         noted = moment
         lastMoment = Deadline.now
@@ -194,7 +255,7 @@ struct TimelineStream {
 
     /// We end: everything durable and reported first.
     private mutating func end() throws -> (timeline: TimelineID, start: LSN)? {
-        try flush()
+        if let direct { try noticeArchived(direct.finish()) } else { try flush() }
         try reply()
         try note(force: true)
         try connection.endCopy()

@@ -61,6 +61,12 @@ package struct WALFetch {
                 leaving.end > start && all.contains { $0.timeline == leaving.timeline }
             }
         if let until, start >= until { return .absent }
+        if let limit = try archive.removedBefore()[segment.timeline], segment.end(size: archive.segmentSize) <= limit {
+            throw Failure(
+                .walGap, "could not get \(name(segment)): retention has removed it",
+                details: ["WAL of timeline \(segment.timeline) was removed up to \(limit), once no backup that stays needed it"],
+                hint: "Begin with a backup that is still there: pgark list; then: pgark restore")
+        }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",
@@ -116,6 +122,15 @@ package struct WALFetch {
     private func fetchHistory(_ timeline: TimelineID, to path: FilePath) throws -> Outcome {
         guard let content = try SmallFile.read(archive.historyPath(timeline)) else {
             _ = try archive.repository.requireSystem()
+            // Each timeline's history is stored before its first segment. Without it recovery would end on the one before.
+            guard try !archive.hasSegments(of: timeline) else {
+                throw Failure(
+                    .damaged,
+                    "could not get \(timeline.historyFileName): it is missing, but segments of timeline \(timeline) are "
+                        + "stored",
+                    hint: "Copy it from the pg_wal of a server on that timeline: pgark wal put pg_wal/\(timeline.historyFileName)"
+                )
+            }
             return .absent
         }
         let file = try File(path, .replace)
@@ -127,7 +142,8 @@ package struct WALFetch {
     /// many bytes, padded with zeros. On failure nothing is left there.
     @discardableResult
     private func deliver(_ segment: WALSegment, to path: FilePath, limit: Int? = nil) throws -> Int {
-        let file = try File(path, .replace)
+        // Not emptied first: on some file systems a file that was is written to disk when it is closed.
+        let file = try File(path, .update)
         do {
             let size = archive.segmentSize.bytes
             var offset = 0

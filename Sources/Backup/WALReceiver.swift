@@ -127,7 +127,9 @@ extension Failure {
     fileprivate var mayPass: Bool {
         switch code {
         // A gap as well: the next attempt sees that the WAL is gone, says so, and goes on behind it.
-        case .serverUnreachable, .timedOut, .serverError, .slotInUse, .diskFull, .authenticationFailed, .walGap: true
+        // And where a sync failed: what was not durable by then is received and written anew, the whole segment of it.
+        case .serverUnreachable, .timedOut, .serverError, .slotInUse, .diskFull, .inputOutput, .authenticationFailed, .walGap:
+            true
         default: false
         }
     }

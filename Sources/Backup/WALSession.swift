@@ -90,15 +90,32 @@ struct WALSession {
         // Shortly after a promotion the slot may still hold WAL of the timeline before.
         let oldest = (state?.restartTimeline ?? identity.timeline, held)
         guard let frontier = try archive.frontier() else { return oldest }
-        guard let start = try following(frontier, connection, identity, archive) else { return oldest }
+        guard let start = try following(frontier, connection, identity, archive) else {
+            try note(
+                gapFrom: frontier, to: held, "the server left timeline \(frontier.timeline) more than once meanwhile", archive)
+            return oldest
+        }
         let aligned = archive.segmentSize.start(of: start.position)
         if aligned < archive.segmentSize.start(of: held), try !isAvailable(aligned, on: start.timeline, slot) {
-            reporter.note(
-                "WAL stream: GAP: the server no longer has the WAL from \(start.position) to \(held); "
-                    + "restores across it are impossible. Take a new backup: pgark backup")
+            try note(gapFrom: start, to: held, "the server no longer had this WAL when it was asked for it", archive)
             return oldest
         }
         return (start.timeline, start.position)
+    }
+
+    /// Said aloud and remembered. What is lost is lost; `maintain` answers it with a new backup.
+    private func note(
+        gapFrom start: (timeline: TimelineID, position: LSN), to held: LSN, _ reason: String, _ archive: WALArchive
+    ) throws {
+        let end = archive.segmentSize.start(of: held)
+        let moment = try archive.moments()[start.timeline]
+        try archive.note(
+            WALArchive.Gap(
+                timeline: start.timeline, fromLSN: start.position, toLSN: end, fromTime: moment?.time, noticedTime: .now,
+                reason: reason))
+        reporter.note(
+            "WAL stream: GAP: the WAL from \(start.position) to \(end) is missing: \(reason). "
+                + "Restores across it are impossible. Take a new backup: pgark backup")
     }
 
     /// The frontier as a position in the server's own history; nil where the server has left it behind by more than

@@ -12,8 +12,9 @@ package struct PgarkCommand: ParsableCommand {
         version: "pgark 0.1.0",
         subcommands: [
             BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
-            MaintainCommand.self,
-            RestoreCommand.self, ExportCommand.self, WALCommand.self, StatusCommand.self, CheckCommand.self, LabCommand.self,
+            MaintainCommand.self, UpgradeCommand.self,
+            RestoreCommand.self, ExportCommand.self, WALCommand.self, SlotsCommand.self, StatusCommand.self, CheckCommand.self,
+            LabCommand.self,
         ])
 
     package init() {}

@@ -39,13 +39,9 @@ struct RestoreCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let repository = Repository(of: file)
-        let archive = WALArchive(repository, system: try repository.requireSystem())
+        _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
-        let chosen = try backup.map { try catalogue.findComplete($0).record }
-        let records = try chosen.map { [$0] } ?? catalogue.records()
-        let damaged = Set(try records.map(\.id).filter { try catalogue.isKnownToBeDamaged($0) })
-        let plan = try RestorePlanner(archive, records: records, damaged: damaged)
-            .plan(try target.recoveryTarget(), chosen: chosen)
+        let plan = try plan(catalogue, chosen: backup.map { try catalogue.findComplete($0).record })
         let destination = try RestoreDestination(
             directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
         try destination.check(BackupReader(catalogue: catalogue, record: plan.record))
@@ -59,7 +55,8 @@ struct RestoreCommand: ParsableCommand {
             catalogue: catalogue, plan: plan, destination: destination,
             settings: RestoreJob.Settings(
                 restoreCommand: RestoreCommandLine(
-                    configuration: file.path, cluster: file.name, until: plan.target.point == .endOfWAL ? nil : plan.walTo
+                    configuration: file.path, cluster: file.name, system: plan.record.systemIdentifier,
+                    until: plan.target.point == .endOfWAL ? nil : plan.walTo
                 ).text,
                 standby: try standby ? standbySettings(file) : nil, threads: threads.jobs),
             reporter: progress.reporter(output)
@@ -69,6 +66,13 @@ struct RestoreCommand: ParsableCommand {
         let seconds = Double(Deadline.now - begin) / 1e9
         try output.data(document(plan, destination, outcome, seconds, started: start)) { summary(outcome, destination, seconds) }
         if !start { output.next("pg_ctl -D \(destination.directory) start") }
+    }
+
+    private func plan(_ catalogue: Catalogue, chosen: BackupRecord?) throws -> RestorePlan {
+        let records = try chosen.map { [$0] } ?? catalogue.records()
+        let damaged = Set(try records.map(\.id).filter { try catalogue.isKnownToBeDamaged($0) })
+        return try RestorePlanner.plan(
+            target.recoveryTarget(), chosen: chosen, among: records, damaged: damaged, in: catalogue.repository)
     }
 
     static func mapping(_ text: String) throws -> (old: String, new: FilePath) {
@@ -243,12 +247,14 @@ extension RecoveryTarget.Action: ExpressibleByArgument {}
 package struct RestoreCommandLine {
     let configuration: FilePath
     let cluster: String
+    /// Whose WAL: the cluster may be upgraded before the recovery asks for it.
+    let system: SystemIdentifier
     let until: LSN?
 
     var text: String {
-        let program = Self.escaped(Self.program)
-        return
-            "\(program) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster)\(until.map { " --until \($0)" } ?? "") %f \"%p\""
+        let until = until.map { " --until \($0)" } ?? ""
+        return "\(Self.escaped(Self.program)) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster)"
+            + " --system \(system)\(until) %f \"%p\""
     }
 
     /// The absolute path of the running executable.

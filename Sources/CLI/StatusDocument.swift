@@ -6,6 +6,7 @@ struct StatusDocument: Encodable {
     let cluster: String
     @Nullable var timeline: TimelineID?
     let nodes: [NodeStatus]
+    let slots: [SlotStatus]
     let repository: RepositoryStatus
     let warnings: [String]
 
@@ -32,6 +33,7 @@ struct StatusDocument: Encodable {
         cluster = view.file.name
         timeline = view.timeline
         nodes = view.nodeStatuses
+        slots = view.slotStatuses
         repository = RepositoryStatus(
             path: "\(view.repository.path)", receiving: view.repository.receiver.isRunning, upstream: view.receiverNode,
             slot: "\(view.file.repository.slot)", receivedLSN: view.repository.receiver.receivedLSN,
@@ -49,7 +51,7 @@ struct StatusDocument: Encodable {
         let table = Output.table(
             ["node", "role", "state", "timeline", "received", "replayed", "lag", "upstream", "slot", "sync"],
             nodes.map { row($0, output) } + [repositoryRow(output)])
-        let remarks = nodes.filter { $0.role == .unreachable }.map { "\($0.name): \($0.state)" } + backupLines
+        let remarks = nodes.filter { $0.role == .unreachable }.map { "\($0.name): \($0.state)" } + slotLines + backupLines
         let warnings = warnings.map { output.paint("warning", .warning) + "  " + $0 }
         return ([title, "", table, ""] + remarks + (warnings.isEmpty ? [] : [""] + warnings)).joined(separator: "\n")
     }
@@ -83,5 +85,14 @@ struct StatusDocument: Encodable {
         guard let last = repository.lastBackup else { return ["no backup yet"] }
         let window = repository.recoveryWindow?.lines ?? []
         return ["last backup \(last.id), \(Output.duration(last.ageSeconds)) ago"] + window
+    }
+
+    /// Of slots that hold something back for nobody who takes it now.
+    private var slotLines: [String] {
+        slots.filter { !$0.active || $0.walStatus == "lost" }.map { slot in
+            let budget = slot.budgetBytes.map { " of \(ByteCount($0))" } ?? ", without a limit"
+            let end = slot.secondsToBudget.map { ", which at the present rate ends in \(Output.duration($0))" } ?? ""
+            return "slot \(slot.slot) of \(slot.node) holds back \(ByteCount(slot.retainedBytes ?? 0))\(budget)\(end)"
+        }
     }
 }

@@ -9,8 +9,11 @@ import SystemPackage
 
 struct WALCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "wal", abstract: "Receive WAL, serve it to a recovery, look at what is stored.",
-        subcommands: [WALReceiveCommand.self, WALGetCommand.self, WALStatusCommand.self, WALSwitchCommand.self])
+        commandName: "wal", abstract: "Receive or archive WAL, serve it to a recovery, look at what is stored.",
+        subcommands: [
+            WALReceiveCommand.self, WALPutCommand.self, WALGetCommand.self, WALPrefetchCommand.self, WALStatusCommand.self,
+            WALSwitchCommand.self,
+        ])
 }
 
 struct WALReceiveCommand: ParsableCommand {
@@ -43,43 +46,12 @@ struct WALReceiveCommand: ParsableCommand {
     }
 }
 
-extension LSN: ExpressibleByArgument {
+extension SystemIdentifier: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }
 
-struct WALGetCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "Deliver a segment or history file: restore_command = 'pgark wal get %f \"%p\"'.",
-        discussion: """
-            Exit status 0: delivered. 1: proved absent. Above 125: anything else, so that PostgreSQL stops and does not \
-            take a failure for the end of the archive.
-            """)
-
-    @OptionGroup var global: GlobalOptions
-    @Option(help: "The recovery ends at this LSN at the latest: behind it, what is missing is absent.") var until: LSN?
-    @Argument(help: "The name of the file, %f.") var segment: String
-    @Argument(help: "Where to put it, %p.") var path: String
-
-    func run() throws {
-        let output = global.output
-        let file = try global.clusterFile()
-        let repository = Repository(of: file)
-        let archive = WALArchive(repository, system: try repository.requireSystem())
-        switch try WALFetch(archive, until: until).run(segment, to: FilePath(path)) {
-        case .delivered: try output.data(Document(segment: segment, partialBytes: nil)) { "" }
-        case .deliveredPartial(let bytes):
-            output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")
-            try output.data(Document(segment: segment, partialBytes: bytes)) { "" }
-        case .absent:
-            output.failure(Failure(.segmentMissing, "could not get \(segment): it is not in the archive"))
-            throw ExitCode(WALGetStatus.absent)
-        }
-    }
-
-    private struct Document: Encodable {
-        let segment: String
-        @Nullable var partialBytes: Int?
-    }
+extension LSN: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
 }
 
 struct WALStatusCommand: ParsableCommand {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,3 +45,24 @@ void pgark_block_interrupts(void) {
 }
 
 void pgark_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int pgark_start_detached(char *const *words) {
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+    int status = posix_spawnattr_init(&attributes);
+    if (status != 0) return status;
+    if ((status = posix_spawn_file_actions_init(&actions)) == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        status = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+        if (status == 0) status = posix_spawnattr_setsigmask(&attributes, &none);
+        for (int descriptor = 0; status == 0 && descriptor < 3; descriptor++)
+            status = posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0);
+        if (status == 0) status = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+        pid_t process;
+        if (status == 0) status = posix_spawn(&process, "/proc/self/exe", &actions, &attributes, words, environ);
+        posix_spawn_file_actions_destroy(&actions);
+    }
+    posix_spawnattr_destroy(&attributes);
+    return status;
+}

@@ -14,6 +14,8 @@ enum CheckLimits {
     static let freeFailedShare = 0.02
     /// The share of a slot's budget from which on somebody should look.
     static let budgetShare = 0.8
+    /// Of a slot that nobody reads: so long before its budget ends somebody should know.
+    static let budgetSeconds = 3600.0
     /// One for the base backup, one for the WAL that goes with it.
     static let sparesForBackup = 2
 }

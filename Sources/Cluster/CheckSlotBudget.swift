@@ -14,7 +14,7 @@ struct SlotBudgetCheck {
     private var slots: [Slot] { server.slots.filter { !$0.isTemporary } }
     /// The server's own limit; nil where there is none.
     private var limit: ByteCount? { server.settings.slotLimit ?? nil }
-    private var allowance: ByteCount? { [budget, limit].compactMap { $0 }.min() }
+    private var allowance: ByteCount? { server.slotAllowance(budget) }
 
     /// The worst slot decides.
     var result: CheckResult { lost ?? exceeded ?? unlimited ?? unused ?? fine }
@@ -31,14 +31,24 @@ struct SlotBudgetCheck {
 
     private var exceeded: CheckResult? {
         guard let allowance, let slot = slots.max(by: { retained($0) < retained($1) }) else { return nil }
-        let fact = "slot \(slot.name) holds back \(retained(slot)) of \(allowance)"
+        let fact = "slot \(slot.name) holds back \(retained(slot)) of \(allowance)\(time(slot))"
         let hint =
             slot.name == ownSlot
             ? "Let the receiver catch up: pgark wal receive; pgark wal status"
             : "Let its reader catch up; where nobody reads it any more: SELECT pg_drop_replication_slot('\(slot.name)');"
         if retained(slot) > allowance { return .failed(.slotBudget, node, "\(fact): over its budget", hint: hint) }
-        guard Double(retained(slot).rawValue) > Double(allowance.rawValue) * CheckLimits.budgetShare else { return nil }
+        let isNearItsEnd = !slot.isActive && (secondsLeft(slot).map { $0 < CheckLimits.budgetSeconds } ?? false)
+        guard isNearItsEnd || Double(retained(slot).rawValue) > Double(allowance.rawValue) * CheckLimits.budgetShare else {
+            return nil
+        }
         return .warning(.slotBudget, node, fact, hint: hint)
+    }
+
+    private func secondsLeft(_ slot: Slot) -> Double? { server.secondsToBudgetEnd(of: slot, budget) }
+
+    private func time(_ slot: Slot) -> String {
+        guard let rate = server.walBytesPerSecond, let seconds = secondsLeft(slot) else { return "" }
+        return ", at \(ByteCount(Int(rate)))/s for \(BackupChecks.span(seconds)) more"
     }
 
     private func retained(_ slot: Slot) -> ByteCount { slot.retained ?? ByteCount(0) }
@@ -51,9 +61,12 @@ struct SlotBudgetCheck {
             return .warning(
                 .slotBudget, node, "max_slot_wal_keep_size is -1: a slot that nobody reads fills the server's disk", hint: hint)
         }
-        guard let budget, limit > budget else { return nil }
+        guard let budget, limit.rawValue >> 20 != budget.rawValue >> 20 else { return nil }
         return .warning(
-            .slotBudget, node, "the server lets a slot hold back \(limit), the cluster file says \(budget)", hint: hint)
+            .slotBudget, node,
+            limit > budget
+                ? "the server lets a slot hold back \(limit), the cluster file says \(budget)"
+                : "the server takes WAL from a slot at \(limit), before its budget of \(budget) ends", hint: hint)
     }
 
     private var unused: CheckResult? {
@@ -64,9 +77,9 @@ struct SlotBudgetCheck {
     }
 
     private var fine: CheckResult {
-        let most = slots.map(retained).max() ?? ByteCount(0)
+        guard let most = slots.max(by: { retained($0) < retained($1) }) else { return .ok(.slotBudget, node, "no slots") }
         let of = allowance.map { " of \($0)" } ?? ""
         return .ok(
-            .slotBudget, node, slots.isEmpty ? "no slots" : "\(counted(slots.count, "slot")), at most \(most)\(of) held back")
+            .slotBudget, node, "\(counted(slots.count, "slot")), at most \(retained(most))\(of) held back\(time(most))")
     }
 }

@@ -32,6 +32,8 @@ package struct ServerObservation: Sendable {
     /// Nil where no WAL receiver runs: on a primary, and on a standby that has lost its upstream.
     package var walReceiver: WALReceiver?
     package var slots: [Slot] = []
+    /// WAL that the server has written per second of late; nil where our role may not see it, or where too little was written.
+    package var walBytesPerSecond: Double?
     package var settings = ServerSettings()
     package var role: Role
     package var archiver: Archiver?
@@ -98,6 +100,8 @@ package struct ServerObservation: Sendable {
         package var retained: ByteCount?
         /// What may still be written before the slot loses WAL; nil where there is no limit.
         package var safeWALSize: ByteCount?
+        /// Since when nobody streams through it, where the server says that (version 17 and newer).
+        package var inactiveSince: Timestamp?
     }
 
     /// What our own role may do.
@@ -111,6 +115,7 @@ package struct ServerObservation: Sendable {
         package var readsServerFiles = false
         package var executesReadFile = false
         package var listsFileSettings = false
+        package var listsWAL = false
     }
 
     /// pg_stat_archiver.
@@ -128,7 +133,7 @@ package struct ServerSettings: Sendable {
     static let names = [
         "wal_level", "max_wal_senders", "max_replication_slots", "data_checksums", "summarize_wal", "archive_mode",
         "max_slot_wal_keep_size", "hot_standby_feedback", "full_page_writes", "synchronous_standby_names",
-        "primary_slot_name", "config_file", "hba_file", "ident_file", "data_directory",
+        "primary_slot_name", "wal_segment_size", "config_file", "hba_file", "ident_file", "data_directory",
     ]
 
     subscript(name: String) -> String? { values[name] }

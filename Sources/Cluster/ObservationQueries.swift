@@ -43,11 +43,14 @@ struct ObservationQueries {
             replayed: isInRecovery ? state.lsn("replayed_lsn") : nil,
             replayedAgeSeconds: isInRecovery ? state.number("replayed_age") : nil)
         let role = try role()
+        let settings = try settings()
         return ServerObservation(
             version: connection.serverVersion, isInRecovery: isInRecovery,
             systemIdentifier: state["system_identifier"].flatMap { SystemIdentifier($0) }, timeline: timeline,
             positions: positions, clock: clock, walSenders: try walSenders(), walReceiver: receiver,
-            slots: try slots(end: positions.end), settings: try settings(), role: role, archiver: try archiver(),
+            slots: try slots(end: positions.end), walBytesPerSecond: try walRate(positions.end, settings, role),
+            settings: settings,
+            role: role, archiver: try archiver(),
             settingFiles: role.listsFileSettings ? try settingFiles() : nil)
     }
 
@@ -81,11 +84,30 @@ struct ObservationQueries {
         }
     }
 
+    /// From the newest segment that was finished ten minutes ago or more, else the oldest there is, to the end of WAL.
+    private func walRate(_ end: LSN?, _ settings: ServerSettings, _ role: ServerObservation.Role) throws -> Double? {
+        guard role.listsWAL, let end, let size = settings.number("wal_segment_size").flatMap({ WALSegmentSize(bytes: $0) })
+        else { return nil }
+        let current = WALSegment(timeline: .first, holding: end, size: size)
+        // Names behind the current one are of files that wait to be written anew.
+        let found = try rows(
+            """
+            SELECT name, extract(epoch FROM clock_timestamp() - modification) AS age FROM pg_ls_waldir()
+            WHERE name ~ '^[0-9A-F]{24}$' AND substr(name, 9) < $1
+            ORDER BY abs(extract(epoch FROM clock_timestamp() - modification) - 600) LIMIT 1
+            """, [String(current.name(size: size).dropFirst(8))]
+        ).first
+        guard let found, let age = found.number("age"), age >= 1,
+            let segment = found["name"].flatMap({ WALSegment(name: $0, size: size) })
+        else { return nil }
+        return Double(end - segment.end(size: size)) / age
+    }
+
     private func slots(end: LSN?) throws -> [ServerObservation.Slot] {
         try rows(
             """
             SELECT s.slot_name, s.slot_type, s.active, s.temporary, s.active_pid, s.restart_lsn, s.wal_status, s.safe_wal_size,
-                   a.application_name
+                   a.application_name, extract(epoch FROM (to_jsonb(s) ->> 'inactive_since')::timestamptz) AS inactive_since
             FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
             ORDER BY s.slot_name
             """
@@ -96,7 +118,8 @@ struct ObservationQueries {
                 name: row["slot_name"] ?? "", kind: row["slot_type"] ?? "", isActive: row["active"] == "t",
                 isTemporary: row["temporary"] == "t", activeProcess: row.integer("active_pid"),
                 activeApplication: row["application_name"], restartLSN: restart, walStatus: row["wal_status"], retained: retained,
-                safeWALSize: row.integer("safe_wal_size").map { ByteCount($0) })
+                safeWALSize: row.integer("safe_wal_size").map { ByteCount($0) },
+                inactiveSince: row.number("inactive_since").map { Timestamp(microseconds: Int64($0 * 1_000_000)) })
         }
     }
 
@@ -117,6 +140,7 @@ struct ObservationQueries {
                    pg_has_role('pg_read_all_settings', 'USAGE') AS settings,
                    pg_has_role('pg_read_server_files', 'USAGE') AS server_files,
                    has_function_privilege('pg_read_file(text)', 'EXECUTE') AS read_file,
+                   has_function_privilege('pg_ls_waldir()', 'EXECUTE') AS list_wal,
                    has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')
                        AND has_table_privilege('pg_file_settings', 'SELECT') AS file_settings
             FROM pg_roles WHERE rolname = current_user
@@ -125,7 +149,7 @@ struct ObservationQueries {
             name: row["rolname"] ?? "", isSuperuser: row["rolsuper"] == "t", mayReplicate: row["rolreplication"] == "t",
             isMonitor: row["monitor"] == "t", readsAllSettings: row["settings"] == "t",
             readsServerFiles: row["server_files"] == "t", executesReadFile: row["read_file"] == "t",
-            listsFileSettings: row["file_settings"] == "t")
+            listsFileSettings: row["file_settings"] == "t", listsWAL: row["list_wal"] == "t")
     }
 
     private func settingFiles() throws -> [String] {

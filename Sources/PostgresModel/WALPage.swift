@@ -64,6 +64,15 @@ enum WALFormat: UInt16 {
     case postgres17 = 0xD116
     case postgres18 = 0xD118
 
+    var serverMajor: Int {
+        switch self {
+        case .postgres15: 15
+        case .postgres16: 16
+        case .postgres17: 17
+        case .postgres18: 18
+        }
+    }
+
     /// sizeof(xl_xact_stats_item): the object's number has 64 bits since PostgreSQL 18 (src/include/access/xact.h).
     var droppedStatisticsItem: Int {
         switch self {

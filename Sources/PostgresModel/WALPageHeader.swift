@@ -3,6 +3,8 @@
 package struct WALPageHeader: Equatable, Sendable {
     package static let size = 40
 
+    /// Nil where the format is of no version that we know.
+    package let serverMajor: Int?
     package let timeline: TimelineID
     package let start: LSN
     package let systemIdentifier: SystemIdentifier
@@ -12,6 +14,7 @@ package struct WALPageHeader: Equatable, Sendable {
     package init?(_ bytes: UnsafeRawBufferPointer) {
         let isLong: UInt16 = 0x0002  // XLP_LONG_HEADER
         guard bytes.count >= Self.size, (bytes.littleEndian(at: 2) as UInt16) & isLong != 0 else { return nil }
+        serverMajor = WALFormat(rawValue: bytes.littleEndian(at: 0))?.serverMajor
         timeline = TimelineID(rawValue: bytes.littleEndian(at: 4))
         start = LSN(rawValue: bytes.littleEndian(at: 8))
         systemIdentifier = SystemIdentifier(rawValue: bytes.littleEndian(at: 24))

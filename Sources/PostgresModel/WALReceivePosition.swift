@@ -43,4 +43,10 @@ package struct WALReceivePosition: Equatable, Sendable {
     }
 
     package mutating func didFlush() { flushed = written }
+
+    /// Everything before `position` is durable, whatever of it was said to be so before.
+    package mutating func didFlush(upTo position: LSN) {
+        precondition(position <= written, "only what was written can be durable")
+        flushed = max(flushed, position)
+    }
 }

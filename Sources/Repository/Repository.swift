@@ -173,6 +173,12 @@ package struct Repository: Sendable {
         }
     }
 
+    /// The number that it was given when it was made; empty where nothing was stored yet.
+    package func identifier() throws -> String {
+        let record: RepositoryRecord? = try Self.reaching(root) { try Record.read(repositoryFile) }
+        return record?.id ?? ""
+    }
+
     private func checkRepositoryFile() throws {
         guard let record: RepositoryRecord = try Self.reaching(root, { try Record.read(repositoryFile) }) else { return }
         try Self.check(format: record.format, of: repositoryFile)

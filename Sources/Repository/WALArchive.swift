@@ -45,20 +45,6 @@ package struct WALArchive: Sendable {
         return try TimelineHistory(parsing: text, of: timeline)
     }
 
-    /// Stores a history file; durable when it returns, and so before the first segment of its timeline.
-    package func store(history content: String, of timeline: TimelineID) throws {
-        let path = historyPath(timeline)
-        _ = try TimelineHistory(parsing: content, of: timeline)
-        if let stored = try SmallFile.readText(path) {
-            guard stored != content else { return }
-            throw Failure(
-                .walConflict, "could not store \(timeline.historyFileName): another history of timeline \(timeline) is there",
-                details: ["stored in \(path): \(stored.count) characters; from the server: \(content.count)"],
-                hint: "Two servers have gone apart under one timeline number. Give the new one its own cluster name.")
-        }
-        try SmallFile.write(content, to: path, permissions: Repository.filePermissions)
-    }
-
     package func timelinesWithHistory() throws -> [TimelineID] {
         try (Directory.names(in: wal) ?? []).compactMap { name in
             guard name.hasSuffix(".history"), name.utf8.count == 16 else { return nil }
@@ -109,6 +95,13 @@ package struct WALArchive: Sendable {
         return found.map { ($0.key, $0.value) }.sorted { a, b in
             (a.0.timeline, a.0.number) < (b.0.timeline, b.0.number)
         }.map { (segment: $0.0, place: $0.1) }
+    }
+
+    /// True where segments of this timeline are stored, whichever.
+    package func hasSegments(of timeline: TimelineID) throws -> Bool {
+        let prefix = hexadecimal(timeline.rawValue)
+        return try (Directory.names(in: wal) ?? []).contains { $0.utf8.count == 16 && $0.hasPrefix(prefix) && !$0.contains(".") }
+            || (Directory.names(in: incoming) ?? []).contains { $0.hasPrefix(prefix) }
     }
 
     /// The name without its suffix; nil where it has another.
@@ -173,11 +166,6 @@ package struct WALArchive: Sendable {
         try ranges().last { $0.timeline == timeline && $0.from <= start && start <= $0.to }?.to
     }
 
-    /// The place from which a receiver goes on: the end of the newest timeline's last range.
-    package func frontier() throws -> (timeline: TimelineID, position: LSN)? {
-        try ranges().last.map { ($0.timeline, $0.to) }
-    }
-
     // MARK: Receiving
 
     /// The file to receive a segment into. Its name is durable when this returns, so that syncing its content is enough
@@ -186,13 +174,6 @@ package struct WALArchive: Sendable {
         let file = try File(partialPath(segment), .update, permissions: Repository.filePermissions)
         try Directory.synchronize(incoming)
         return file
-    }
-
-    /// Removes what an interrupted writer left half written. The caller holds the receive lock.
-    package func removeLeftovers() throws {
-        for name in try Directory.names(in: incoming) ?? [] where name.hasSuffix(".tmp") {
-            try Directory.remove(incoming.appending(name))
-        }
     }
 
     // MARK: From incoming to the archive
@@ -211,53 +192,8 @@ package struct WALArchive: Sendable {
     /// the contents must be equal.
     package func archive(_ segment: WALSegment, level: CompressionLevel) throws {
         let source = completePath(segment)
-        let target = archivedPath(segment)
-        if try Directory.exists(target) {
-            try requireEqual(source, target)
-            try Directory.synchronize(target.removingLastComponent())
-        } else {
-            try Directory.create(target.removingLastComponent(), permissions: Repository.directoryPermissions)
-            try compress(source, to: target, level: level)
-        }
+        _ = try keep(File(source, .read), at: archivedPath(segment), level: level)
         try Directory.remove(source)
-    }
-
-    private func compress(_ source: FilePath, to target: FilePath, level: CompressionLevel) throws {
-        let file = try File(source, .read)
-        let writer = try CompressedFileWriter(target, level: level, permissions: Repository.filePermissions)
-        do {
-            try withUnsafeTemporaryAllocation(byteCount: 256 * 1024, alignment: 16) { buffer in
-                var offset = 0
-                while offset < segmentSize.bytes {
-                    let count = try file.read(at: offset, into: buffer)
-                    guard count > 0 else {
-                        throw Failure(.damaged, "could not archive \(source): it has \(offset) of \(segmentSize.bytes) bytes")
-                    }
-                    try writer.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-                    offset += count
-                }
-            }
-            try writer.commit()
-        } catch {
-            writer.discard()
-            throw error
-        }
-    }
-
-    private func requireEqual(_ source: FilePath, _ target: FilePath) throws {
-        let file = try File(source, .read)
-        var offset = 0
-        var isEqual = true
-        try CompressedFile.read(target) { bytes in
-            let own = try file.bytes(at: offset, count: bytes.count)
-            isEqual = isEqual && own.count == bytes.count && own.withUnsafeBytes { $0.elementsEqual(bytes) }
-            offset += bytes.count
-        }
-        guard isEqual, offset == segmentSize.bytes else {
-            throw Failure(
-                .walConflict, "could not archive \(source): \(target) has the same name and other content",
-                hint: "Two servers write the same timeline. Find out which one belongs here before anything is removed.")
-        }
     }
 
     // MARK: The frontier's time
@@ -277,11 +213,26 @@ package struct WALArchive: Sendable {
         private enum CodingKeys: String, CodingKey { case timeline, durableLSN = "durable_lsn", time }
     }
 
-    private var momentPath: FilePath { incoming.appending("frontier.json") }
+    private static let momentSuffix = ".frontier"
 
-    package func moment() throws -> Moment? { try Record.read(momentPath) }
-    package func moments() throws -> [TimelineID: Moment] { try moment().map { [$0.timeline: $0] } ?? [:] }
-    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath) }
+    private func momentPath(_ timeline: TimelineID) -> FilePath {
+        incoming.appending(hexadecimal(timeline.rawValue) + Self.momentSuffix)
+    }
+
+    /// The last one of a timeline; it stays when the timeline is left.
+    package func moment(of timeline: TimelineID) throws -> Moment? { try Record.read(momentPath(timeline)) }
+
+    package func moments() throws -> [TimelineID: Moment] {
+        let timelines = try (Directory.names(in: incoming) ?? []).compactMap { name in
+            Self.trimmed(name, Self.momentSuffix).flatMap { UInt32($0, radix: 16) }.map { TimelineID(rawValue: $0) }
+        }
+        return try timelines.reduce(into: [:]) { $0[$1] = try moment(of: $1) }
+    }
+
+    /// That of the newest timeline.
+    package func moment() throws -> Moment? { try moments().max { $0.key < $1.key }?.value }
+
+    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath(moment.timeline)) }
 
     /// True while some process streams WAL into this repository.
     package func isReceiving() throws -> Bool { try LockFile.isHeld(repository.receiveLock) }

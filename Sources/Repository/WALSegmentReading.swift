@@ -23,7 +23,7 @@ extension WALArchive {
     }
 
     /// Nil where it moved on before it could be opened; once open, its bytes stay.
-    private func raw(_ path: FilePath) throws -> File? {
+    func raw(_ path: FilePath) throws -> File? {
         do { return try File(path, .read) } catch {
             guard try Directory.exists(path) else { return nil }
             throw error

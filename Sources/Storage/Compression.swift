@@ -6,11 +6,15 @@ package struct CompressionLevel: Sendable, Equatable {
     package let rawValue: Int
 
     package static let standard = CompressionLevel(3)!
+    /// Of zstd's negative levels, which nobody chooses for good: about twice as fast as 1, and a quarter larger.
+    package static let whenBehind = CompressionLevel(unchecked: -1)
 
     package init?(_ rawValue: Int) {
         guard (1...19).contains(rawValue) else { return nil }
         self.rawValue = rawValue
     }
+
+    private init(unchecked rawValue: Int) { self.rawValue = rawValue }
 }
 
 /// A zstd compressor for whole buffers and for streams. Not for two threads at once.

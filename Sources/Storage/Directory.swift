@@ -102,11 +102,34 @@ package enum Directory {
         guard fsync(descriptor) == 0 else { throw Failure.system("make durable directory", path) }
     }
 
+    /// Makes a directory that need not outlive the machine's next start; fine where it is there already.
+    package static func make(_ path: FilePath, permissions: UInt32 = 0o700) throws {
+        guard path.withPlatformString({ mkdir($0, mode_t(permissions)) }) == 0 || errno == EEXIST else {
+            throw Failure.system("create directory", path)
+        }
+    }
+
+    /// Renames within one file system what need not be durable; false where that could not be done.
+    package static func move(_ old: FilePath, to new: FilePath) -> Bool {
+        old.withPlatformString { old in new.withPlatformString { Glibc.rename(old, $0) } } == 0
+    }
+
     /// Renames within one file system, replacing what has the new name; durable when it returns.
     package static func rename(_ old: FilePath, to new: FilePath) throws {
         let status = old.withPlatformString { old in new.withPlatformString { Glibc.rename(old, $0) } }
         guard status == 0 else { throw Failure.system("rename \(old) to", new) }
         try synchronize(new.removingLastComponent())
+    }
+
+    /// Gives a file its name for good, but takes it from nobody: false where something has it, and then nothing is changed.
+    /// Durable when it returns true. Of several who try at once exactly one succeeds, on every file system with hard links.
+    package static func adopt(_ temporary: FilePath, as path: FilePath) throws -> Bool {
+        let status = temporary.withPlatformString { old in path.withPlatformString { Glibc.link(old, $0) } }
+        if status != 0, errno == EEXIST { return false }
+        guard status == 0 else { throw Failure.system("rename \(temporary) to", path) }
+        try remove(temporary)
+        try synchronize(path.removingLastComponent())
+        return true
     }
 
     package static func link(_ target: String, at path: FilePath, owner: Owner? = nil) throws {

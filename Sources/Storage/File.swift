@@ -7,7 +7,7 @@ package import SystemPackage
 ///
 /// Nothing here is durable until `synchronize` returned. A failed `synchronize` is final: the kernel may have dropped
 /// the pages it could not write, so the same file is never asked again (it has to be written anew).
-package final class File {
+package final class File: Sendable {
     package let path: FilePath
     fileprivate let descriptor: Int32
 

@@ -45,6 +45,22 @@ package enum SmallFile {
         }
     }
 
+    /// Makes a file of that name, durable when it returns; false, and nothing changed, where there is one already.
+    package static func create(_ bytes: some Collection<UInt8>, at path: FilePath, permissions: UInt32 = 0o600) throws -> Bool {
+        let temporary = temporaryPath(for: path)
+        defer { try? Directory.remove(temporary) }  // it is gone where all went well; else the error says more
+        let file = try File(temporary, .create, permissions: permissions)
+        try Array(bytes).withUnsafeBytes { try file.write($0, at: 0) }
+        try file.synchronize()
+        return try Directory.adopt(temporary, as: path)
+    }
+
+    /// A name beside `path` that no other thread or process takes, and that `isAbandoned` knows.
+    package static func temporaryPath(for path: FilePath) -> FilePath {
+        var generator = SystemRandomNumberGenerator()
+        return FilePath("\(path).\(String(generator.next() as UInt64, radix: 36)).\(getpid()).tmp")
+    }
+
     /// True for the name of a temporary file of `write` whose process has ended without it.
     package static func isAbandoned(_ name: String) -> Bool {
         let parts = name.split(separator: ".")

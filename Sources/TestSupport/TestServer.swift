@@ -18,10 +18,10 @@ package struct TestServer: Sendable {
         let passwords: TestPasswords
     }
 
-    init(name: String, site: TestSite, places: PostgresInstance.Places) throws {
+    init(name: String, site: TestSite, places: PostgresInstance.Places, programs: PostgresPrograms? = nil) throws {
         self.name = name
         self.site = Site(owner: site.owner, passfile: site.passfile, passwords: site.passwords)
-        instance = try PostgresInstance(name: name, programs: site.programs, places: places, port: TestPorts.take())
+        instance = try PostgresInstance(name: name, programs: programs ?? site.programs, places: places, port: TestPorts.take())
     }
 
     package var data: FilePath { instance.places.data }

@@ -94,19 +94,46 @@ package final class TestSite: Sendable {
     }
 
     /// What a restore left in `directory`, not started yet.
-    package func restored(in directory: FilePath) throws -> TestServer {
+    package func restored(in directory: FilePath, major: Int? = nil) throws -> TestServer {
         try keep(
             TestServer(
                 name: directory.lastComponent?.string ?? "restored", site: self,
-                places: .init(data: directory, sockets: self.directory.appending("run"), log: FilePath("\(directory).log"))))
+                places: .init(data: directory, sockets: self.directory.appending("run"), log: FilePath("\(directory).log")),
+                programs: try major.map { try TestMachine.postgres($0) }))
     }
 
     /// A server that is not made yet: nothing but a place and a port.
-    package func place(_ name: String, configurationOutside: Bool = false) throws -> TestServer {
+    package func place(
+        _ name: String, configurationOutside: Bool = false, programs: PostgresPrograms? = nil
+    ) throws -> TestServer {
         try keep(
             TestServer(
                 name: name, site: self,
-                places: .init(under: directory.appending(name), configurationOutside: configurationOutside)))
+                places: .init(under: directory.appending(name), configurationOutside: configurationOutside),
+                programs: programs))
+    }
+
+    /// A running server of another major version with what a stopped one has, by pg_upgrade.
+    package func upgraded(_ name: String, from old: TestServer, to major: Int, initdb options: [String] = []) throws -> TestServer
+    {
+        let programs = try TestMachine.postgres(major)
+        let server = try place(name, programs: programs)
+        try server.initialize(options: options, settings: [:])
+        for data in [old.data, server.data] {
+            let rules = try SmallFile.readText(data.appending("pg_hba.conf")) ?? ""
+            try SmallFile.write("local all all trust\n" + rules, to: data.appending("pg_hba.conf"), owner: owner)
+        }
+        try Directory.create(server.instance.places.sockets, owner: owner)
+        try command(
+            programs.path(of: "pg_upgrade"),
+            [
+                "--old-bindir=\(old.instance.programs.directory)", "--new-bindir=\(programs.directory)",
+                "--old-datadir=\(old.data)", "--new-datadir=\(server.data)", "--username=postgres",
+                "--socketdir=\(server.instance.places.sockets)", "--old-port=\(old.port)", "--new-port=\(server.port)",
+            ]
+        ).run()
+        try server.start()
+        return server
     }
 
     private func keep(_ server: TestServer) -> TestServer {

@@ -60,7 +60,7 @@ struct RecoverySettingsTests {
             let record = BackupRecord.example()
             let planner = RestorePlanner(
                 records: [record], ranges: [.init(timeline: .first, from: .zero, to: LSN("1/0")!, segments: 1)],
-                histories: [.first: TimelineHistory(of: .first)], moment: nil, segmentSize: record.walSegmentSize,
+                histories: [.first: TimelineHistory(of: .first)], moments: [:], segmentSize: record.walSegmentSize,
                 landmarks: NoWAL())
             try RecoverySettings(
                 plan: try planner.plan(target, chosen: nil),

@@ -34,7 +34,8 @@ enum RestoreExample {
     ) throws -> RestoreJob.Outcome {
         let planner = RestorePlanner(
             records: [record], ranges: [.init(timeline: .first, from: .zero, to: LSN("1/0")!, segments: 1)],
-            histories: [.first: TimelineHistory(of: .first)], moment: nil, segmentSize: record.walSegmentSize, landmarks: NoWAL())
+            histories: [.first: TimelineHistory(of: .first)], moments: [:], segmentSize: record.walSegmentSize, landmarks: NoWAL()
+        )
         return try RestoreJob(
             catalogue: example.catalogue, plan: try planner.plan(RecoveryTarget(), chosen: nil),
             destination: try RestoreDestination(

@@ -70,7 +70,8 @@ struct RestorePlannerTargetTests {
         let range = WALArchive.Range(timeline: .first, from: lsn(1), to: lsn(reach), segments: reach - 1)
         let planner = RestorePlanner(
             records: records, damaged: damaged, ranges: [range], histories: [.first: TimelineHistory(of: .first)],
-            moment: moment.map { .init(timeline: .first, durableLSN: lsn(momentAt), time: time($0)) }, segmentSize: size,
+            moments: moment.map { [.first: .init(timeline: .first, durableLSN: lsn(momentAt), time: time($0))] } ?? [:],
+            segmentSize: size,
             landmarks: landmarks)
         return try planner.plan(
             RecoveryTarget(point: point, isInclusive: inclusive), chosen: chosen.map { records[$0] })

@@ -49,7 +49,8 @@ struct RestorePlannerTests {
 
     static func planner(_ ids: String = "abcdx", ranges: [String] = whole, moment: WALArchive.Moment? = nil) -> RestorePlanner {
         RestorePlanner(
-            records: records.filter { ids.contains($0.id) }, ranges: Self.ranges(ranges), histories: histories, moment: moment,
+            records: records.filter { ids.contains($0.id) }, ranges: Self.ranges(ranges), histories: histories,
+            moments: moment.map { [$0.timeline: $0] } ?? [:],
             segmentSize: RepositoryExample.system.walSegmentSize, landmarks: QuietWAL())
     }
 

@@ -135,6 +135,14 @@ import Testing
         Case("a limit above the file's budget", .slotBudget, .warning, "node1", "max_slot_wal_keep_size = '512MB'") {
             $0.file.replication.slotBudget = ByteCount(512 << 20)
         },
+        Case("a limit below the file's budget", .slotBudget, .warning, "node1", "at 1.0 GiB, before its budget of 2.0 GiB") {
+            $0.file.replication.slotBudget = ByteCount(2 << 30)
+        },
+        Case("a budget that will end", .slotBudget, .warning, "node1", "100 MiB of 1.0 GiB, at 1.0 MiB/s for 15 min more") {
+            $0.primary.walBytesPerSecond = 1_048_576
+            $0.primary.slots.append(Example.slot("old", process: nil, application: nil))
+            $0.primary.slots[2].retained = ByteCount(100 << 20)
+        },
         Case("a slot that nobody reads", .slotBudget, .warning, "node1", "slot old holds back 1.0 MiB and nobody reads it") {
             $0.primary.slots.append(Example.slot("old", process: nil, application: nil))
         },

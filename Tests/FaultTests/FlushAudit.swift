@@ -76,6 +76,7 @@ struct FlushAudit {
                 unsyncedNames[call.file]?.remove(name)
             }
         case "rename" where result == 0: try rename(call)
+        case "link" where result == 0: try link(call)
         default: break
         }
     }
@@ -118,6 +119,14 @@ struct FlushAudit {
         // After a crash the file has one name or the other, so a durable name stays one; but a temporary one does not count.
         let keepsName = file.hasDurableName && !paths[0].hasSuffix(".tmp")
         files[paths[1]] = File(written: file.written, durable: file.durable, hasDurableName: keepsName)
+    }
+
+    /// A second name, which is as durable as its directory's next sync makes it.
+    private mutating func link(_ call: SystemCallTrace.Call) throws {
+        let paths = try call.paths
+        guard paths.count == 2, let file = files[paths[0]] else { return }
+        unsyncedNames[Self.directory(of: paths[1]), default: []].insert(paths[1])
+        files[paths[1]] = File(written: file.written, durable: file.durable)
     }
 
     private mutating func remove(_ call: SystemCallTrace.Call) throws {

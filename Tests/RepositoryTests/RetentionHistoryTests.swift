@@ -188,21 +188,26 @@ struct RetentionHistoryTests {
             for point in before.points where Example.time(point.day) >= begin {
                 guard before.backups.contains(where: { before.canRestore(point, from: $0) }) else { continue }
                 promised += 1
-                #expect(after.backups.contains { after.canRestore(point, from: $0) }, "\(point), \(context)")
+                let isLeft = after.backups.contains { after.canRestore(point, from: $0) }
+                #expect(isLeft, "\(point), \(context)")
             }
-            #expect(before.backups.filter { $0.endTime > begin }.allSatisfy { old in after.backups.contains { $0.id == old.id } })
+            let inWindow = Set(before.backups.filter { $0.endTime > begin }.map(\.id))
+            #expect(inWindow.isSubset(of: after.backups.map(\.id)), "\(context)")
         }
         let onlyPinned = Set(retention.verdicts.filter { $0.reasons == ["it is pinned"] }.map(\.id))
         for backup in after.backups where !backup.isDamaged {
-            if before.isWhole(backup) { #expect(after.isWhole(backup), "\(backup), \(context)") }
+            let isWhole = after.isWhole(backup)
+            if before.isWhole(backup) { #expect(isWhole, "\(backup), \(context)") }
             guard !onlyPinned.contains(backup.id) else { continue }
             for point in before.points where before.canRestore(point, from: backup) {
                 promised += 1
-                #expect(after.canRestore(point, from: backup), "\(point) from \(backup), \(context)")
+                let isLeft = after.canRestore(point, from: backup)
+                #expect(isLeft, "\(point) from \(backup), \(context)")
             }
         }
         func usable(_ history: RandomHistory) -> Int { history.backups.count { !$0.isDamaged && history.isWhole($0) } }
-        #expect(usable(after) >= min(usable(before), max(policy.minimum, policy.redundancy ?? 0)), "\(context)")
+        let (left, needed) = (usable(after), min(usable(before), max(policy.minimum, policy.redundancy ?? 0)))
+        #expect(left >= needed, "\(context)")
         return promised
     }
 }

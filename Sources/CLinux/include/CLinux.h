@@ -38,4 +38,8 @@ void pgark_block_interrupts(void);
 /// Names the calling thread, at most 15 bytes, for ps, top and gdb.
 void pgark_name_thread(const char *name);
 
+/// Starts this program anew with these words, the last one NULL, in a session of its own, with none of our descriptors but
+/// /dev/null as the first three. Returns 0 or an errno.
+int pgark_start_detached(char *const *words);
+
 #endif
