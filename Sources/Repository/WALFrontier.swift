@@ -8,11 +8,15 @@ extension WALArchive {
     /// was archived by a server while nothing was received, and the hole is still to be received, where a server has it.
     /// A hole that is known to be lost, or that retention made, is passed over. Nil where nothing is stored.
     package func frontier() throws -> (timeline: TimelineID, position: LSN)? {
+        try ranges().last.flatMap { try frontier(of: $0.timeline) }
+    }
+
+    /// The same along another timeline's history, which is stored. Nil where nothing of it is.
+    package func frontier(of timeline: TimelineID) throws -> (timeline: TimelineID, position: LSN)? {
         let ranges = try ranges()
-        guard let newest = ranges.last else { return nil }
         let lost = try notedGaps(), removed = try removedBefore()
         var frontier: (timeline: TimelineID, position: LSN)?
-        for range in try path(to: newest.timeline, ranges) {
+        for range in try path(to: timeline, ranges) {
             if let frontier, range.from > frontier.position {
                 let isExplained =
                     lost.contains { $0.fromLSN < range.from && $0.toLSN > frontier.position }
