@@ -9,7 +9,7 @@ struct TimelineStream {
     private let archive: WALArchive
     private let archiver: SegmentArchiver
     private var position: WALReceivePosition
-    private var file: File?
+    private var file: PartialSegment?
     /// There while segments are archived as they arrive. Then the current one is in no file of ours.
     private var direct: DirectArchiver?
 
@@ -20,6 +20,8 @@ struct TimelineStream {
     private var provableTime: Timestamp?
     /// What was noted last.
     private var noted: WALArchive.Moment?
+    /// No moment before this is noted.
+    private let earliestTime: Timestamp?
     /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
     private let acknowledged: LSN
     private var lastMessage = Deadline.now
@@ -39,8 +41,10 @@ struct TimelineStream {
     private static let momentInterval: UInt64 = 1_000_000_000
 
     init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
-        noted = try archive.moment()
-        acknowledged = noted.flatMap { $0.timeline == timeline ? $0.durableLSN : nil } ?? start
+        noted = try archive.moment(of: timeline)
+        // A promoted standby's clock may be behind, but what was here by then stays here.
+        earliestTime = try archive.moment()?.time
+        acknowledged = noted?.durableLSN ?? start
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
@@ -62,6 +66,7 @@ struct TimelineStream {
             case .end:
                 try endDirect()
                 try flush()
+                try file?.end(received: position.offsetInSegment)
                 try note(force: true)
                 return try finish()
             case .nothingYet, .message:
@@ -191,7 +196,7 @@ struct TimelineStream {
 
     /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
     /// storage snapshot was put back, or a timeline's number was given twice. Nothing is written over what we promised.
-    private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: File) throws {
+    private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: PartialSegment) throws {
         let old = try file.bytes(at: position.offsetInSegment, count: min(bytes.count, acknowledged - position.written))
         guard old.withUnsafeBytes({ $0.elementsEqual(bytes.prefix(old.count)) }) else {
             throw Failure(
@@ -212,10 +217,12 @@ struct TimelineStream {
     private mutating func flush() throws {
         if let direct { return try noticeArchived(direct.durable()) }
         guard position.hasUnflushed else { return }
-        try file!.synchronize()
+        let offset = position.written - position.flushed + archive.segmentSize.offset(of: position.flushed)
+        try file!.synchronize(received: offset)
         position.didFlush()
         lastFlush = Deadline.now
         try reply()
+        try file!.makeRoom(received: offset)
     }
 
     private mutating func replyIfDue() throws {
@@ -239,13 +246,11 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        let time = isCaughtUp ? provableTime : noted.flatMap { $0.timeline == position.timeline ? $0.time : nil }
-        guard let time else { return }
+        guard let time = isCaughtUp ? provableTime : noted?.time else { return }
         let moment = WALArchive.Moment(
-            timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
-        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero || moment.timeline != noted?.timeline else {
-            return
-        }
+            timeline: position.timeline, durableLSN: position.flushed,
+            time: max(time, noted?.time ?? earliestTime ?? time))
+        guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
         try archive.note(moment)
         noted = moment
         lastMoment = Deadline.now
@@ -255,6 +260,7 @@ struct TimelineStream {
     private mutating func end() throws -> (timeline: TimelineID, start: LSN)? {
         if let direct { try noticeArchived(direct.finish()) } else { try flush() }
         try reply()
+        try file?.end(received: position.offsetInSegment)
         try note(force: true)
         try connection.endCopy()
         return nil
