@@ -125,7 +125,8 @@ package struct WALFetch {
     private func fetchHistory(_ timeline: TimelineID, to path: FilePath) throws -> Outcome {
         guard let content = try SmallFile.read(archive.historyPath(timeline)) else {
             _ = try archive.repository.requireSystem()
-            // Each timeline's history is stored before its first segment. Without it recovery would end on the one before.
+            // Each timeline's history is stored before its first segment. Without it recovery would end on the one before. The
+            // first has none, and PostgreSQL may ask for it all the same.
             guard try timeline == .first || !archive.hasSegments(of: timeline) else {
                 throw Failure(
                     .damaged,

@@ -143,7 +143,14 @@ struct WALSession {
         let content = try connection.timelineHistory(identity.timeline).content
         let history = try TimelineHistory(parsing: content, of: identity.timeline)
         guard let end = history.end(of: frontier.timeline), let end else {
-            throw diverged(frontier, "timeline \(frontier.timeline) is no part of the server's history")
+            // A restore went back to before the newest timeline began. What the server has in common with us is older.
+            guard let common = try archive.frontier(of: identity.timeline), history.end(of: common.timeline) != nil else {
+                throw diverged(frontier, "timeline \(frontier.timeline) is no part of the server's history")
+            }
+            reporter.note(
+                "WAL stream: timeline \(frontier.timeline) is no part of the server's history; what is stored of it is kept but "
+                    + "belongs to no server now")
+            return try following(common, connection, identity, archive)
         }
         if archive.segmentSize.start(of: frontier.position) <= end { return frontier }
         reporter.note(

@@ -8,11 +8,15 @@ extension WALArchive {
     /// was archived by a server while nothing was received, and the hole is still to be received, where a server has it.
     /// A hole that is known to be lost, or that retention made, is passed over. Nil where nothing is stored.
     package func frontier() throws -> (timeline: TimelineID, position: LSN)? {
+        try ranges().last.flatMap { try frontier(of: $0.timeline) }
+    }
+
+    /// The same along another timeline's history, which is stored. Nil where nothing of it is.
+    package func frontier(of timeline: TimelineID) throws -> (timeline: TimelineID, position: LSN)? {
         let ranges = try ranges()
-        guard let newest = ranges.last else { return nil }
         let lost = try notedGaps(), removed = try removedBefore()
         var frontier: (timeline: TimelineID, position: LSN)?
-        for range in try path(to: newest.timeline, ranges) {
+        for range in try path(to: timeline, ranges) {
             if let frontier, range.from > frontier.position {
                 let isExplained =
                     lost.contains { $0.fromLSN < range.from && $0.toLSN > frontier.position }
@@ -50,14 +54,25 @@ extension WALArchive {
             }
             if try Directory.exists(archivedPath(segment)), try isPartOfArchived(segment) {
                 try Directory.remove(partialPath(segment))
+            } else {
+                try cutOffRoom(segment)
             }
         }
+    }
+
+    /// A killed receiver's file may have zeros behind what was received.
+    private func cutOffRoom(_ segment: WALSegment) throws {
+        guard let bytes = try receivedBytes(of: segment) else { return }
+        let file = try File(partialPath(segment), .update)
+        guard try file.size > bytes else { return }
+        try file.truncate(to: bytes)
+        try file.synchronize()
     }
 
     /// One that differs stays: it was acknowledged, and somebody will want to know why.
     private func isPartOfArchived(_ segment: WALSegment) throws -> Bool {
         let file = try File(partialPath(segment), .read)
-        let size = try file.size
+        let size = try receivedBytes(of: segment) ?? 0
         var offset = 0
         var isEqual = true
         try CompressedFile.read(archivedPath(segment)) { bytes in

@@ -64,8 +64,7 @@ struct CommitRounds {
         try Writer.prepare(node)
         try node.dropTemplates()
         // Whoever is restored from the backup wants a synchronous standby too.
-        try node.sql("ALTER SYSTEM SET synchronous_standby_names = 'pgark'")
-        try node.sql("SELECT pg_reload_conf()")
+        try node.waitForRepository()
         // What is there before the disk begins to lie stays.
         receiver = try Self.receive(pgark, lies ? nil : cut, false, round)
         try pgark("backup")

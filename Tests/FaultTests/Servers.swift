@@ -45,6 +45,13 @@ extension TestServer {
         try Command("/bin/rm", ["--recursive", "--force", data.string]).run()
     }
 
+    /// From now on a commit waits until pgark has it.
+    func waitForRepository() throws {
+        try sql("ALTER SYSTEM SET synchronous_standby_names = 'pgark'")
+        try sql("SELECT pg_reload_conf()")
+        try eventually("commits wait") { try value("SHOW synchronous_standby_names") == "pgark" }
+    }
+
     /// WAL that changes no data, and that nobody waits for.
     func writeWAL(megabytes: Int) throws {
         try sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1 << 20)) FROM generate_series(1, \(megabytes))")

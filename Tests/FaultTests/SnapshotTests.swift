@@ -1,0 +1,48 @@
+import Lab
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A copy of a server's storage is put back and goes another way on the same timeline: its WAL has the names, and at first
+/// the positions, of what is stored.
+@Suite("A server whose storage was put back")
+struct SnapshotTests {
+    enum Frontier: CaseIterable { case withinSegment, atBoundary }
+
+    @Test("is refused, wherever the stored WAL ends, and what is stored stays", arguments: Frontier.allCases)
+    func refused(frontier: Frontier) throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary(settings: ["wal_keep_size": "1GB"], initdb: ["--wal-segsize=1"])
+            let pgark = try site.pgark(node)
+            let receiver = try pgark.receive()
+            try node.createMarkers(1)
+            try pgark("backup")
+            try node.stop()
+            let snapshot = site.directory.appending("snapshot")
+            try Command("/bin/cp", ["--archive", node.data.string, snapshot.string]).run()
+            try node.start()
+            try node.sql("INSERT INTO marker VALUES (2)")
+            if frontier == .atBoundary { try pgark("wal", "switch") }
+            try pgark.waitUntilStored(try node.lsn())
+            receiver.kill()
+            try node.vanish()
+            try Directory.rename(snapshot, to: node.data)
+            try node.start()
+            // It gets further than the one before.
+            try node.sql("CREATE TABLE other AS SELECT generate_series(1, 10)")
+            try node.writeWAL(megabytes: 4)
+
+            let again = try pgark.start("wal", "receive", log: "again.log")
+            let status = try? again.wait(seconds: 10)
+            #expect(status == .exited(3) && again.output.contains("could not continue the WAL"), "\(again.output)")
+            again.kill()
+            try node.stop()
+            let restored = try pgark.restore()
+            try restored.recover()
+            #expect(try restored.value("SELECT count(*) FROM marker") == "2")
+        }
+    }
+}
