@@ -27,9 +27,9 @@ let package = Package(
     ],
     // Lowest first: a target may depend only on targets above its own line.
     targets: [
-        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .target(name: "CLibPQ"),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CCrypto"),
         .target(name: "CLinux"),
         .target(name: "PostgresModel", dependencies: ["CLinux"], swiftSettings: rules),
         .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ"], swiftSettings: rules),

@@ -9,7 +9,7 @@ struct TimelineStream {
     private let archive: WALArchive
     private let archiver: SegmentArchiver
     private var position: WALReceivePosition
-    private var file: File?
+    private var file: PartialSegment?
     /// There while segments are archived as they arrive. Then the current one is in no file of ours.
     private var direct: DirectArchiver?
 
@@ -62,6 +62,7 @@ struct TimelineStream {
             case .end:
                 try endDirect()
                 try flush()
+                try file?.end(received: position.offsetInSegment)
                 try note(force: true)
                 return try finish()
             case .nothingYet, .message:
@@ -191,7 +192,7 @@ struct TimelineStream {
 
     /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
     /// storage snapshot was put back, or a timeline's number was given twice. Nothing is written over what we promised.
-    private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: File) throws {
+    private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: PartialSegment) throws {
         let old = try file.bytes(at: position.offsetInSegment, count: min(bytes.count, acknowledged - position.written))
         guard old.withUnsafeBytes({ $0.elementsEqual(bytes.prefix(old.count)) }) else {
             throw Failure(
@@ -216,10 +217,12 @@ struct TimelineStream {
     private mutating func flush() throws {
         if let direct { return try noticeArchived(direct.durable()) }
         guard position.hasUnflushed else { return }
-        try file!.synchronize()
+        let offset = position.written - position.flushed + archive.segmentSize.offset(of: position.flushed)
+        try file!.synchronize(received: offset)
         position.didFlush()
         lastFlush = Deadline.now
         try reply()
+        try file!.makeRoom(received: offset)
     }
 
     private mutating func replyIfDue() throws {
@@ -243,8 +246,7 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        let time = isCaughtUp ? provableTime : noted?.time
-        guard let time else { return }
+        guard let time = isCaughtUp ? provableTime : noted?.time else { return }
         let moment = WALArchive.Moment(
             timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
         guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
@@ -257,6 +259,7 @@ struct TimelineStream {
     private mutating func end() throws -> (timeline: TimelineID, start: LSN)? {
         if let direct { try noticeArchived(direct.finish()) } else { try flush() }
         try reply()
+        try file?.end(received: position.offsetInSegment)
         try note(force: true)
         try connection.endCopy()
         return nil

@@ -44,7 +44,7 @@ package struct WALPrefetch: Sendable {
         return String(hash, radix: 16)
     }
 
-    func readyPath(_ segment: WALSegment) -> FilePath { store.appending(segment.name(size: archive.segmentSize)) }
+    package func readyPath(_ segment: WALSegment) -> FilePath { store.appending(segment.name(size: archive.segmentSize)) }
 
     // MARK: For who delivers
 

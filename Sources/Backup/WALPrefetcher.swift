@@ -7,7 +7,7 @@ import SystemPackage
 ///
 /// It helps and never answers: what it cannot have it leaves to who delivers, who then says what is wrong. At its end it
 /// leaves nothing behind.
-package struct WALPrefetcher {
+package struct WALPrefetcher: Sendable {
     /// A recovery that asks for nothing for so long has ended, or waits for WAL that is not archived yet.
     private static let longestSilence: Int32 = 10_000
     /// What lies ready must not be what fills the disk: so much is left free at least.

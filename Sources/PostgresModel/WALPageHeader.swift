@@ -2,6 +2,7 @@
 /// (PostgreSQL: src/include/access/xlog_internal.h, XLogLongPageHeaderData).
 package struct WALPageHeader: Equatable, Sendable {
     package static let size = 40
+    package static let pageSize = WALPage.size
 
     /// Nil where the format is of no version that we know.
     package let serverMajor: Int?
@@ -29,5 +30,12 @@ package struct WALPageHeader: Equatable, Sendable {
         // A segment copied at a timeline switch keeps the pages, and so the timeline, of its parent.
         if timeline > segment.timeline { return "it is of timeline \(timeline), not \(segment.timeline)" }
         return nil
+    }
+
+    /// True where a page begins that belongs at `position` (xlogreader.c, XLogReaderValidatePageHeader, of which this is the
+    /// part that tells a page from none).
+    package static func isPage(_ bytes: UnsafeRawBufferPointer, at position: LSN) -> Bool {
+        bytes.count >= WALPage.shortHeader && bytes.littleEndian(at: 0) as UInt16 != 0
+            && bytes.littleEndian(at: 8) as UInt64 == position.rawValue
     }
 }

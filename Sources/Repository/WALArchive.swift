@@ -65,10 +65,8 @@ package struct WALArchive: Sendable {
     package func place(of segment: WALSegment) throws -> Place? {
         if try Directory.exists(archivedPath(segment)) { return .archived }
         if try Directory.exists(completePath(segment)) { return .complete }
-        if let status = try Directory.status(partialPath(segment)) {
-            // It may have been finished between the looks; then it is in a place looked at already.
-            return .partial(bytes: status.size)
-        }
+        // It may have been finished between the looks; then it is in a place looked at already.
+        if let bytes = try receivedBytes(of: segment) { return .partial(bytes: bytes) }
         if try Directory.exists(archivedPath(segment)) { return .archived }
         return try Directory.exists(completePath(segment)) ? .complete : nil
     }
@@ -101,7 +99,7 @@ package struct WALArchive: Sendable {
     package func hasSegments(of timeline: TimelineID) throws -> Bool {
         let prefix = hexadecimal(timeline.rawValue)
         return try (Directory.names(in: wal) ?? []).contains { $0.utf8.count == 16 && $0.hasPrefix(prefix) && !$0.contains(".") }
-            || (Directory.names(in: incoming) ?? []).contains { $0.hasPrefix(prefix) }
+            || (Directory.names(in: incoming) ?? []).contains { $0.utf8.count >= 24 && $0.hasPrefix(prefix) }
     }
 
     /// The name without its suffix; nil where it has another.
@@ -166,16 +164,6 @@ package struct WALArchive: Sendable {
         try ranges().last { $0.timeline == timeline && $0.from <= start && start <= $0.to }?.to
     }
 
-    // MARK: Receiving
-
-    /// The file to receive a segment into. Its name is durable when this returns, so that syncing its content is enough
-    /// to keep what is written to it. What is there already stays.
-    package func openPartial(_ segment: WALSegment) throws -> File {
-        let file = try File(partialPath(segment), .update, permissions: Repository.filePermissions)
-        try Directory.synchronize(incoming)
-        return file
-    }
-
     // MARK: From incoming to the archive
 
     /// Complete segments that still wait in `incoming`.
@@ -195,44 +183,6 @@ package struct WALArchive: Sendable {
         _ = try keep(File(source, .read), at: archivedPath(segment), level: level)
         try Directory.remove(source)
     }
-
-    // MARK: The frontier's time
-
-    /// A moment of the server's clock at which all of its WAL was durable here: what a restore to a time may rely on.
-    package struct Moment: Codable, Sendable, Equatable {
-        package var timeline: TimelineID
-        package var durableLSN: LSN
-        package var time: Timestamp
-
-        package init(timeline: TimelineID, durableLSN: LSN, time: Timestamp) {
-            self.timeline = timeline
-            self.durableLSN = durableLSN
-            self.time = time
-        }
-
-        private enum CodingKeys: String, CodingKey { case timeline, durableLSN = "durable_lsn", time }
-    }
-
-    private static let momentSuffix = ".frontier"
-
-    private func momentPath(_ timeline: TimelineID) -> FilePath {
-        incoming.appending(hexadecimal(timeline.rawValue) + Self.momentSuffix)
-    }
-
-    /// The last one of a timeline; it stays when the timeline is left.
-    package func moment(of timeline: TimelineID) throws -> Moment? { try Record.read(momentPath(timeline)) }
-
-    package func moments() throws -> [TimelineID: Moment] {
-        let timelines = try (Directory.names(in: incoming) ?? []).compactMap { name in
-            Self.trimmed(name, Self.momentSuffix).flatMap { UInt32($0, radix: 16) }.map { TimelineID(rawValue: $0) }
-        }
-        return try timelines.reduce(into: [:]) { $0[$1] = try moment(of: $1) }
-    }
-
-    /// That of the newest timeline.
-    package func moment() throws -> Moment? { try moments().max { $0.key < $1.key }?.value }
-
-    package func note(_ moment: Moment) throws { try Record.write(moment, to: momentPath(moment.timeline)) }
 
     /// True while some process streams WAL into this repository.
     package func isReceiving() throws -> Bool { try LockFile.isHeld(repository.receiveLock) }

@@ -54,14 +54,25 @@ extension WALArchive {
             }
             if try Directory.exists(archivedPath(segment)), try isPartOfArchived(segment) {
                 try Directory.remove(partialPath(segment))
+            } else {
+                try cutOffRoom(segment)
             }
         }
+    }
+
+    /// A killed receiver's file may have zeros behind what was received.
+    private func cutOffRoom(_ segment: WALSegment) throws {
+        guard let bytes = try receivedBytes(of: segment) else { return }
+        let file = try File(partialPath(segment), .update)
+        guard try file.size > bytes else { return }
+        try file.truncate(to: bytes)
+        try file.synchronize()
     }
 
     /// One that differs stays: it was acknowledged, and somebody will want to know why.
     private func isPartOfArchived(_ segment: WALSegment) throws -> Bool {
         let file = try File(partialPath(segment), .read)
-        let size = try file.size
+        let size = try receivedBytes(of: segment) ?? 0
         var offset = 0
         var isEqual = true
         try CompressedFile.read(archivedPath(segment)) { bytes in

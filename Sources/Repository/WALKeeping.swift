@@ -18,7 +18,10 @@ extension WALArchive {
 
     /// Archives a whole segment from a file that stays. Durable when it returns.
     package func archive(_ segment: WALSegment, from source: File, level: CompressionLevel) throws -> Kept {
-        for received in [completePath(segment), partialPath(segment)] { try requireBegins(source, with: received) }
+        try requireBegins(source, with: completePath(segment), bytes: segmentSize.bytes)
+        if let bytes = try receivedBytes(of: segment) {
+            try requireBegins(source, with: partialPath(segment), bytes: bytes)
+        }
         return try keep(source, at: archivedPath(segment), level: level)
     }
 
@@ -115,13 +118,13 @@ extension WALArchive {
         guard isEqual, offset == segmentSize.bytes else { throw conflict(source, target) }
     }
 
-    /// What was received of this segment so far was acknowledged, and this must be the same.
-    func requireBegins(_ source: File, with received: FilePath) throws {
+    /// What was received of this segment so far, so many bytes at most, was acknowledged, and this must be the same.
+    func requireBegins(_ source: File, with received: FilePath, bytes limit: Int) throws {
         guard let file = try raw(received) else { return }
         let isEqual = try withUnsafeTemporaryAllocation(byteCount: Self.piece, alignment: 16) { buffer in
             var offset = 0
             while true {
-                let count = try file.read(at: offset, into: buffer)
+                let count = try min(file.read(at: offset, into: buffer), limit - offset)
                 if count == 0 { return true }
                 guard try Self.has(source, UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset) else { return false }
                 offset += count

@@ -83,6 +83,10 @@ package struct WALRemoval {
             if try Directory.exists(folder) { try Directory.synchronize(folder) }
             try Directory.removeIfEmpty(folder)
         }
+        for timeline in Set(segments.map(\.timeline)) where try !archive.hasSegments(of: timeline) {
+            try Directory.remove(archive.momentPath(timeline))
+            try Directory.remove(archive.markPath(timeline))
+        }
         try Directory.synchronize(archive.wal)
         try Directory.synchronize(archive.incoming)
     }

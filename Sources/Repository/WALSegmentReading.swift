@@ -13,7 +13,7 @@ extension WALArchive {
             switch try place(of: segment) {
             case .archived: return try CompressedFile.read(archivedPath(segment), body)
             case .complete: if let file = try raw(completePath(segment)) { return try read(file, body) }
-            case .partial: if let file = try raw(partialPath(segment)) { return try read(file, body) }
+            case .partial(let bytes): if let file = try raw(partialPath(segment)) { return try read(file, limit: bytes, body) }
             case nil: break
             }
         }
@@ -30,11 +30,11 @@ extension WALArchive {
         }
     }
 
-    private func read(_ file: File, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+    private func read(_ file: File, limit: Int = .max, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         try withUnsafeTemporaryAllocation(byteCount: 256 * 1024, alignment: 16) { buffer in
             var offset = 0
             while true {
-                let count = try file.read(at: offset, into: buffer)
+                let count = try min(file.read(at: offset, into: buffer), limit - offset)
                 if count == 0 { return }
                 try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 offset += count

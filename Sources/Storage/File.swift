@@ -68,6 +68,25 @@ package final class File: Sendable {
         }
     }
 
+    package func writeZeros(from offset: Int, count: Int) throws {
+        try Self.zeros.withUnsafeBytes { zeros in
+            var done = 0
+            while done < count {
+                let pieces = (0..<min(16, (count - done + zeros.count - 1) / zeros.count)).map { n in
+                    iovec(
+                        iov_base: UnsafeMutableRawPointer(mutating: zeros.baseAddress!),
+                        iov_len: min(zeros.count, count - done - n * zeros.count))
+                }
+                let written = pwritev(descriptor, pieces, Int32(pieces.count), off_t(offset + done))
+                if written < 0, errno == EINTR { continue }
+                guard written >= 0 else { throw Failure.system("write", path) }
+                done += written
+            }
+        }
+    }
+
+    private static let zeros = [UInt8](repeating: 0, count: 64 << 10)
+
     package func truncate(to size: Int) throws {
         guard ftruncate(descriptor, off_t(size)) == 0 else { throw Failure.system("truncate", path) }
     }

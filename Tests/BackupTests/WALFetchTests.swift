@@ -26,6 +26,23 @@ struct WALFetchTests {
         #expect(try !Directory.exists(target(example)))
     }
 
+    @Test("is missing, not absent, where it is the history of a timeline that has segments")
+    func missingHistory() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(5), Self.segment(6, 3))
+            try example.putPartial(Self.segment(7, 4), bytes: 100)
+            for absent in ["00000001.history", "00000002.history", "00000005.history"] {
+                let outcome = try Self.fetch(example, absent)
+                #expect(outcome == .absent)
+            }
+            for missing in ["00000003.history", "00000004.history"] {
+                let failure = try #require(throws: Failure.self) { try Self.fetch(example, missing) }
+                #expect(failure.code == .damaged && failure.message.contains(missing))
+            }
+            try Self.expectNothing(example)
+        }
+    }
+
     @Test("is delivered whole from the archive and from incoming")
     func delivered() throws {
         try RepositoryExample.with { example in

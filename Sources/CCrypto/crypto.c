@@ -1,0 +1,58 @@
+// Loaded by the first call into it, as libpq is, and for the same reason (Sources/CLibPQ/libpq.c).
+#include "CCrypto.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void *library;
+
+static void load(void) { library = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL); }
+
+/// As the dynamic loader does, where a library or a function is missing: a message, and status 127.
+static void *function(const char *name) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
+    void *found = library ? dlsym(library, name) : NULL;
+    if (found) return found;
+    fprintf(stderr, "pgark: could not load libcrypto: %s\nhint: Install it: apt-get install libssl3\n", dlerror());
+    _exit(127);
+}
+
+#define CALLED(name)                                                      \
+    static void *known;                                                   \
+    __typeof__(&name) called = __atomic_load_n(&known, __ATOMIC_RELAXED); \
+    if (!called) {                                                        \
+        called = function(#name);                                         \
+        __atomic_store_n(&known, (void *)called, __ATOMIC_RELAXED);       \
+    }
+
+EVP_MD_CTX *EVP_MD_CTX_new(void) {
+    CALLED(EVP_MD_CTX_new)
+    return called();
+}
+
+void EVP_MD_CTX_free(EVP_MD_CTX *context) {
+    CALLED(EVP_MD_CTX_free)
+    called(context);
+}
+
+const EVP_MD *EVP_sha256(void) {
+    CALLED(EVP_sha256)
+    return called();
+}
+
+int EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine) {
+    CALLED(EVP_DigestInit_ex)
+    return called(context, type, engine);
+}
+
+int EVP_DigestUpdate(EVP_MD_CTX *context, const void *bytes, size_t count) {
+    CALLED(EVP_DigestUpdate)
+    return called(context, bytes, count);
+}
+
+int EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned int *count) {
+    CALLED(EVP_DigestFinal_ex)
+    return called(context, digest, count);
+}
