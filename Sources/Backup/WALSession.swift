@@ -100,7 +100,20 @@ struct WALSession {
             try note(gapFrom: start, to: held, "the server no longer had this WAL when it was asked for it", archive)
             return oldest
         }
-        return (start.timeline, start.position)
+        return (start.timeline, try withSomethingToCompare(start, archive, slot))
+    }
+
+    /// Where what is stored ends with a segment, nothing of it would be compared with what the server sends, and a server whose
+    /// storage was put back could go on another way unseen. So that segment is received again, where the server has it.
+    private func withSomethingToCompare(
+        _ start: (timeline: TimelineID, position: LSN), _ archive: WALArchive, _ slot: SlotName
+    ) throws -> LSN {
+        let size = archive.segmentSize
+        guard size.offset(of: start.position) == 0, start.position > .zero else { return start.position }
+        let last = WALSegment(timeline: start.timeline, endingAt: start.position, size: size)
+        let begin = last.start(size: size)
+        guard try archive.place(of: last) != nil, try isAvailable(begin, on: start.timeline, slot) else { return start.position }
+        return begin
     }
 
     /// Said aloud and remembered. What is lost is lost; `maintain` answers it with a new backup.

@@ -10,8 +10,11 @@ import Testing
 /// the positions, of what is stored.
 @Suite("A server whose storage was put back")
 struct SnapshotTests {
-    @Test("is refused where what it sends differs from what was acknowledged, and what is stored stays")
-    func refused() throws {
+    @Test(
+        "is refused where what it sends differs from what was acknowledged, and what is stored stays",
+        arguments: [(false, 3, "could not continue the WAL"), (true, 1, "has the same name and other content")]
+            as [(Bool, Int32, String)])
+    func refused(atSegmentEnd: Bool, exit: Int32, message: String) throws {
         try TestSite.with(18) { site in
             let node = try site.primary(settings: ["wal_keep_size": "1GB"], initdb: ["--wal-segsize=1"])
             let pgark = try site.pgark(node)
@@ -24,6 +27,7 @@ struct SnapshotTests {
             try node.start()
             try node.sql("INSERT INTO marker VALUES (2)")
             try pgark.waitUntilStored(try node.lsn())
+            if atSegmentEnd { try pgark("wal", "switch") }
             receiver.kill()
             try node.vanish()
             try Directory.rename(snapshot, to: node.data)
@@ -34,7 +38,7 @@ struct SnapshotTests {
 
             let again = try pgark.start("wal", "receive", log: "again.log")
             let status = try? again.wait(seconds: 10)
-            #expect(status == .exited(3) && again.output.contains("could not continue the WAL"), "\(again.output)")
+            #expect(status == .exited(exit) && again.output.contains(message), "\(again.output)")
             again.kill()
             try node.stop()
             let restored = try pgark.restore()
