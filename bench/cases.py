@@ -195,6 +195,33 @@ def receive_wal(bench: Bench) -> Plan:
     return Plan(bench.entrants("receive", make))
 
 
+def commit(clients: int):
+    """pgbench, while the tool is the only standby that commits wait for. The table is for one commit of one client; its CPU and
+    memory are pgbench's."""
+
+    def plan(bench: Bench) -> Plan:
+        server, each = bench.server, max(1, bench.settings.commits // clients)
+
+        def make(tool: Tool) -> dict:
+            def prepare():
+                tool.begin(server, USUAL_LEVEL)
+                tool.accompany()
+                server.wait_for_standby(tool.application)
+
+            def finish():
+                server.wait_for_standby(None)
+                tool.leave()
+
+            def command() -> list:
+                return [server.programs / "pgbench", *server.client_options, "-n", "-N", "-c", clients, "-t", each, "postgres"]
+
+            return dict(prepare=prepare, command=command, finish=finish, units=each)
+
+        return Plan(bench.entrants("commit", make))
+
+    return plan
+
+
 def get_wal(bench: Bench) -> Plan:
     """What a restore_command does: one process for each segment, one segment after another."""
     backlog = bench.server.backlog()
@@ -277,7 +304,12 @@ CASES = [
     Case("list", "the list of many backups", "main", listing("list")),
     Case("show", "one of many backups", "main", listing("show")),
     Case("wal-receive", "catching up with a backlog of WAL", "main", receive_wal),
+<<<<<<< HEAD
     Case("wal-put", "a segment archived by the server, zstd 1", "main", put_wal),
+=======
+    Case("commit-latency-1", "a commit that waits for a synchronous standby, one client", "main", commit(1)),
+    Case("commit-latency-8", "the same with eight clients", "main", commit(8)),
+>>>>>>> e7b0efbee90c11b9584d82a628fc58682f74aae0
     Case("wal-get", "a segment for a recovery", "main", get_wal),
     Case("small-backup", "a full backup of many small tables, zstd 3", "small", full_backup(3)),
     Case("small-restore", "a restore of many small tables", "small", restore(with_full)),

@@ -147,6 +147,15 @@ class Server:
         self.sql(f"ALTER SYSTEM SET archive_command = '{command}';\nSELECT pg_reload_conf();")
         wait("the server has its new archive_command", lambda: self.sql("SHOW archive_command") == command, 30)
 
+    def wait_for_standby(self, application: str | None) -> None:
+        """Commits wait for this standby from now on, which streams; for none without a name."""
+        name = application or ""
+        if name:
+            wait(f"{name} streams", lambda: self.sql(
+                f"SELECT 1 FROM pg_stat_replication WHERE application_name = '{name}' AND state = 'streaming'"), 120)
+        self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{name}';\nSELECT pg_reload_conf();")
+        wait("the server has its new synchronous_standby_names", lambda: self.sql("SHOW synchronous_standby_names") == name, 30)
+
     def drop_slot(self, name: str) -> None:
         """Whoever streamed from it was ours, and is ended."""
         slot = f"FROM pg_replication_slots WHERE slot_name = '{name}'"

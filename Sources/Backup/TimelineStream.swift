@@ -5,27 +5,28 @@ import Storage
 
 /// Streams one timeline: messages in, durable bytes and honest reports out.
 struct TimelineStream {
-    private let connection: Connection
-    private let archive: WALArchive
-    private let archiver: SegmentArchiver
-    private var position: WALReceivePosition
+    let connection: Connection
+    let archive: WALArchive
+    let archiver: SegmentArchiver
+    let replies: HeldUpReplies
+    var position: WALReceivePosition
     private var file: PartialSegment?
     /// There while segments are archived as they arrive. Then the current one is in no file of ours.
-    private var direct: DirectArchiver?
+    var direct: DirectArchiver?
 
     /// The server's word on its end of WAL, and when.
-    private var serverEnd = LSN.zero
+    var serverEnd = LSN.zero
     private var lastClock: Timestamp?
     /// Everything that was committed by then is before `serverEnd`.
     private var provableTime: Timestamp?
     /// What was noted last.
     private var noted: WALArchive.Moment?
     /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
-    private let acknowledged: LSN
+    let acknowledged: LSN
     private var lastMessage = Deadline.now
     private var mustReply = false
     private var lastReply = Deadline.now
-    private var lastFlush = Deadline.now
+    var lastFlush = Deadline.now
     private var lastMoment: UInt64 = 0
     private var grace: Deadline?
 
@@ -44,6 +45,7 @@ struct TimelineStream {
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
+        replies = HeldUpReplies(connection)
         position = WALReceivePosition(timeline: timeline, segmentSize: archive.segmentSize, start: start)
     }
 
@@ -51,6 +53,7 @@ struct TimelineStream {
     mutating func run(
         slot: SlotName, onStreaming: () -> Void, isEnding: () -> Bool
     ) throws -> (timeline: TimelineID, start: LSN)? {
+        defer { replies.close() }
         guard try connection.startReplication(slot: slot, at: position.written, timeline: position.timeline) else {
             return try connection.nextTimeline()
         }
@@ -142,54 +145,6 @@ struct TimelineStream {
         if position.didWrite(piece.count) { try complete(segment) }
     }
 
-    // MARK: Far behind
-
-    /// So many segments ahead the server must be before they are archived as they arrive: nobody waits for these bytes then.
-    private static let segmentsBehind = 2
-    /// Of larger ones too much would have to be received again where the connection breaks.
-    private static let largestDirect = 64 << 20
-
-    /// At the begin of a segment: whether it takes the short way into the archive.
-    private mutating func chooseWay() throws {
-        let size = archive.segmentSize.bytes
-        let isFarBehind = serverEnd >= position.written + Self.segmentsBehind * size
-        if isFarBehind, size <= Self.largestDirect, position.written >= acknowledged,
-            try archive.place(of: position.segment) == nil
-        {
-            if direct == nil { direct = archiver.direct() }
-        } else {
-            try endDirect()
-        }
-    }
-
-    private mutating func add(_ piece: UnsafeRawBufferPointer, to direct: DirectArchiver) throws {
-        let isLast = position.offsetInSegment + piece.count == archive.segmentSize.bytes
-        try direct.add(piece, to: position.segment, isLast: isLast) {
-            try noticeArchived(direct.durable())
-            try replyIfDue()
-        }
-        _ = position.didWrite(piece.count)
-    }
-
-    private mutating func noticeArchived(_ end: LSN?) throws {
-        lastFlush = Deadline.now
-        guard let end, end > position.flushed else { return }
-        position.didFlush(upTo: end)
-        try reply()
-    }
-
-    /// Waits until all of it is archived: what comes after may be durable only after it.
-    private mutating func endDirect() throws {
-        guard let direct else { return }
-        self.direct = nil
-        try noticeArchived(direct.finish())
-        guard position.hasUnflushed else { return }
-        throw Failure(
-            .serverUnreachable,
-            "the server at \(connection.location) ended the stream within a segment that it had announced whole",
-            details: ["at \(position.written); everything before \(position.flushed) is stored"])
-    }
-
     /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
     /// storage snapshot was put back, or a timeline's number was given twice. Nothing is written over what we promised.
     private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: PartialSegment) throws {
@@ -205,10 +160,10 @@ struct TimelineStream {
     private mutating func complete(_ segment: WALSegment) throws {
         try flush()
         file = nil
-        try archive.complete(segment)
+        try replies.during(update) { try archive.complete(segment) }
         // A disk that is slow to archive holds up what is received, but not our answers.
         while try !archiver.add(segment) {
-            try replyIfDue()
+            try replyWhileHeldUp()
             pause(milliseconds: 20)
         }
     }
@@ -217,25 +172,35 @@ struct TimelineStream {
     private mutating func flush() throws {
         if let direct { return try noticeArchived(direct.durable()) }
         guard position.hasUnflushed else { return }
-        let offset = position.written - position.flushed + archive.segmentSize.offset(of: position.flushed)
-        try file!.synchronize(received: offset)
+        let file = file!
+        let received = position.written - archive.segmentSize.start(of: position.flushed)
+        try replies.during(update) { try file.synchronize(received: received) }
         position.didFlush()
         lastFlush = Deadline.now
         try reply()
-        try file!.makeRoom(received: offset)
+        try replies.during(update) { try file.makeRoom(received: received) }
     }
 
-    private mutating func replyIfDue() throws {
+    /// While we do not read what the server asks.
+    mutating func replyWhileHeldUp() throws {
+        if Deadline.now - lastReply > UInt64(HeldUpReplies.interval) * 1_000_000 { try reply() }
+    }
+
+    mutating func replyIfDue() throws {
         if Deadline.now - lastReply > Self.replyInterval { return try reply(asking: true) }
         if mustReply { try reply() }
     }
 
-    private mutating func reply(asking: Bool = false) throws {
-        // `applied` follows `flushed`: a report of less would make a switchover wait for a replay that never comes.
-        // What waits in memory to be archived counts for nothing yet, not even as written.
-        var update = StandbyStatusUpdate(
+    /// `applied` follows `flushed`: a report of less would make a switchover wait for a replay that never comes.
+    /// What waits in memory to be archived counts for nothing yet, not even as written.
+    var update: StandbyStatusUpdate {
+        StandbyStatusUpdate(
             written: direct == nil ? position.written : position.flushed, flushed: position.flushed, applied: position.flushed,
             clock: .now)
+    }
+
+    mutating func reply(asking: Bool = false) throws {
+        var update = update
         update.replyRequested = asking
         try connection.sendCopyMessage(update.bytes)
         mustReply = false

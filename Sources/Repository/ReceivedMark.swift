@@ -21,7 +21,8 @@ package struct ReceivedMark: Equatable, Sendable {
     private static let checkedSize = 25
 
     /// Nil where this is not one.
-    package init?(_ bytes: [UInt8]) {
+    package init?(_ bytes: some Collection<UInt8>) {
+        let bytes = Array(bytes)
         guard bytes.count == Self.size, bytes[8] == 0x20, bytes[25] == 0x20, bytes[34] == 0x0A,
             let timeline = Self.number(bytes[0..<8]), let position = Self.number(bytes[9..<25]),
             let sum = Self.number(bytes[26..<34]),

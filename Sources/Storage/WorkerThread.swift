@@ -60,7 +60,12 @@ package final class Monitor<State>: @unchecked Sendable {
     package init(_ state: State) {
         self.state = state
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        // Waits have limits, which no clock that jumps may change.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -96,6 +101,24 @@ package final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = try body(&state) { return value }
             pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    /// As `wait`, and nil where that takes longer than so many milliseconds.
+    package func wait<Value>(milliseconds: Int, _ body: (inout State) throws -> Value?) rethrows -> Value? {
+        var end = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &end)
+        let nanoseconds = end.tv_nsec + milliseconds % 1000 * 1_000_000
+        end.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
+        end.tv_nsec = nanoseconds % 1_000_000_000
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        while true {
+            if let value = try body(&state) { return value }
+            if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { return try body(&state) }
         }
     }
 }

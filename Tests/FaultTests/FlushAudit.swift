@@ -5,6 +5,7 @@ import PostgresModel
 /// The rules (promise P1), each of which is one `throw` below:
 /// - a byte is durable once fdatasync of its file, begun after its write had ended, has returned 0;
 /// - a file's name is durable once fsync of its directory, begun after the file was made, has returned 0;
+/// - zeros written ahead of what is received (pwritev) are no bytes of it: they count as nothing here;
 /// - a fdatasync that fails loses what was written since the one before (the kernel may have dropped it), until it is
 ///   written again;
 /// - a report ('r') names no flush beyond the durable bytes and no write beyond the written ones, without a hole;

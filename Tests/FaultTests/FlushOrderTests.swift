@@ -86,8 +86,30 @@ struct FlushOrderTests {
         }
     }
 
-    private func prepare(_ site: TestSite) throws -> (TestServer, Pgark) {
-        let node = try site.primary(initdb: ["--wal-segsize=1"])
+    @Test("no sooner on a disk that is slow for longer than the server's patience; the connection lasts")
+    func slowSync() throws {
+        try TestSite.with(18) { site in
+            let (node, pgark) = try prepare(site, ["wal_sender_timeout": "2s"])
+            let strace = try receive(pgark, ["-e", "inject=fdatasync:delay_enter=7000000:when=60"])
+            defer { strace.killChildren() }
+            let sender = try node.value("SELECT pid FROM pg_stat_replication WHERE application_name = 'pgark'")
+            let writer = Writer(node)
+            try writer.waitUntilAcknowledged(300, seconds: 60)
+            try writer.stop()
+            let end = try node.lsn()
+            try eventually("all is reported", seconds: 60) { try node.reportedFlush().map { $0 >= end } ?? false }
+            #expect(try node.value("SELECT pid FROM pg_stat_replication WHERE application_name = 'pgark'") == sender)
+            kill(try #require(ProcessList.children(of: strace.pid).first), SIGTERM)
+            #expect(try strace.wait() == .exited(0), "\(strace.output)")
+            #expect(!strace.output.contains("trying again"), "\(strace.output)")
+            #expect(try audit(site).advances > 50)
+            let calls = try Command("/bin/cat", [trace(site).string]).run().output
+            #expect(calls.contains("(DELAYED)"))
+        }
+    }
+
+    private func prepare(_ site: TestSite, _ settings: [String: String] = [:]) throws -> (TestServer, Pgark) {
+        let node = try site.primary(settings: settings, initdb: ["--wal-segsize=1"])
         try Writer.prepare(node)
         return (node, try site.pgark(node))
     }

@@ -441,8 +441,24 @@ class Backup:
             elif incoming.exists():
                 length = incoming.stat().st_size
             else:
-                length, needed = Path(f"{incoming}.partial").stat().st_size, min(size, end - segment * size)
+                length, needed = received(self.cluster / "incoming", name, segment, size), min(size, end - segment * size)
             require(needed <= length <= size, f"WAL segment {name}: {length} bytes, not {needed}")
+
+
+def received(incoming, name, segment, size):
+    """How many bytes of an unfinished segment are WAL: there may be zeros behind them."""
+    content = (incoming / f"{name}.partial").read_bytes()
+    try:
+        mark = (incoming / f"{name[:8]}.received").read_bytes()
+    except FileNotFoundError:
+        return len(content)
+    position = int(mark[9:25], 16)
+    if not segment * size < position <= (segment + 1) * size:
+        return len(content)
+    require(len(mark) == 35 and mark[26:34] == b"%08X" % crc32c(mark[:25]), f"{name}: its mark is damaged")
+    count = position - segment * size
+    require(count <= len(content), f"{name}: {len(content)} bytes of {count} that were received")
+    return count
 
 
 # Restoring.

@@ -20,6 +20,18 @@ struct FileTests {
         }
     }
 
+    @Test("gets as many zeros as are asked for, and no more", arguments: [0, 1, 65_535, 65_536, 65_537, 3 << 20])
+    func zeros(count: Int) throws {
+        try withScratchDirectory { directory in
+            let file = try File(directory.appending("a"), .create)
+            let old = [UInt8](repeating: 7, count: count + 20)
+            try old.withUnsafeBytes { try file.write($0, at: 0) }
+            try file.writeZeros(from: 10, count: count)
+            let seven = [UInt8](repeating: 7, count: 10)
+            #expect(try file.bytes(at: 0, count: count + 100) == seven + [UInt8](repeating: 0, count: count) + seven)
+        }
+    }
+
     @Test("may be cut, and made longer with zeros")
     func truncates() throws {
         try withScratchDirectory { directory in

@@ -46,6 +46,16 @@ struct MonitorTests {
         #expect(count.read { $0 } == 16_000)
     }
 
+    @Test("may be waited for no longer than so long; what came just then is seen")
+    func limitedWait() {
+        let state = Monitor(0)
+        let begin = ContinuousClock.now
+        #expect(state.wait(milliseconds: 30) { $0 > 0 ? $0 : nil } == nil)
+        #expect(ContinuousClock.now - begin >= .milliseconds(30))
+        state.change { $0 = 5 }
+        #expect(state.wait(milliseconds: 0) { $0 > 0 ? $0 : nil } == 5)
+    }
+
     @Test("wakes who waits for a change")
     func wakes() throws {
         let queue = Monitor<[Int]>([])

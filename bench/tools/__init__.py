@@ -2,6 +2,8 @@
 from tools.barman import Barman, UncompressedBarman
 from tools.pgark import Pgark
 from tools.pgbackrest import PgBackRest
-from tools.postgres import DiscardedBaseBackup, GzipReceiveWAL, PlainBaseBackup, ZstdBaseBackup
+from tools.postgres import (
+    DiscardedBaseBackup, GzipReceiveWAL, NoStandby, PlainBaseBackup, Standby, SynchronousReceiveWAL, ZstdBaseBackup)
 
-TOOLS = [Pgark, PgBackRest, Barman, UncompressedBarman, ZstdBaseBackup, PlainBaseBackup, DiscardedBaseBackup, GzipReceiveWAL]
+TOOLS = [Pgark, PgBackRest, Barman, UncompressedBarman, ZstdBaseBackup, PlainBaseBackup, DiscardedBaseBackup, GzipReceiveWAL,
+         SynchronousReceiveWAL, Standby, NoStandby]

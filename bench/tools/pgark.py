@@ -23,7 +23,8 @@ class Pgark(Tool):
 
     name = "pgark"
     SLOT = "bench_pgark"
-    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "put", "get", "version",
+    application = "pgark"
+    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "put", "get", "version",
                                 "list", "show"), name)
 
     def __init__(self, place: Place):
@@ -108,6 +109,12 @@ repository:
         """It would go on for ever; its work is done when all segments are in the archive (docs/repository-format.md)."""
         archive = self._cluster / "wal"
         return all((archive / name[:16] / f"{name}.zst").exists() for name in reversed(backlog.segments))
+
+    def accompany(self) -> None:
+        self.receiver = self.place.start(self._command("wal", "receive"), self.store / "receive.log")
+
+    def leave(self) -> None:
+        self.place.end(self.receiver)
 
     def prepare_get(self, backlog: Backlog) -> None:
         self.server.sql(f"SELECT pg_copy_physical_replication_slot('{Backlog.HOLD}', '{self.SLOT}')")

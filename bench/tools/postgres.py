@@ -72,6 +72,51 @@ class GzipReceiveWAL(PostgresTool):
         return self.pg_receivewal(backlog, slot, "--compress", "gzip:1")
 
 
+class NoStandby(PostgresTool):
+    """Commits that wait for nobody, for scale."""
+
+    name = "no standby"
+    takes_part = {"commit": name}
+    references = {"commit"}
+
+
+class SynchronousReceiveWAL(PostgresTool):
+    name = "pg_receivewal --synchronous"
+    takes_part = {"commit": name}
+    application = "bench_receivewal"
+
+    def accompany(self) -> None:
+        self.server.sql(f"SELECT pg_create_physical_replication_slot('{self.application}')")
+        connection = f"{self.server.connection} application_name={self.application}"
+        self.receiver = self.place.start(
+            [self.programs / "pg_receivewal", "--no-loop", "--synchronous", "-d", connection, "-S", self.application,
+             "-D", self.store], self.place.logs / "receivewal.log")
+
+    def leave(self) -> None:
+        self.place.end(self.receiver)
+        self.server.drop_slot(self.application)
+
+
+class Standby(PostgresTool):
+    """A second server; commits wait until it has flushed (synchronous_commit = on)."""
+
+    name = "a standby server"
+    takes_part = {"commit": name}
+    application = "bench_standby"
+    PORT = 54399  # names its socket, beside the primary's
+
+    def accompany(self) -> None:
+        data, connection = self.store / "data", f"{self.server.connection} application_name={self.application}"
+        self.place.run([self.programs / "pg_basebackup", "-c", "fast", "-d", connection, "-D", data, "-R", "-C",
+                        "-S", self.application])
+        self.server.call("pg_ctl", "start", "-D", data, "-l", self.place.logs / "standby.log", "-w", "-t", "600",
+                         "-o", f"-p {self.PORT}")
+
+    def leave(self) -> None:
+        self.server.call("pg_ctl", "stop", "-D", self.store / "data", "-m", "fast", "-t", "600")
+        self.server.drop_slot(self.application)
+
+
 class ZstdBaseBackup(PostgresTool):
     name = "pg_basebackup, tar, zstd"
     takes_part = {"full": name}

@@ -69,6 +69,16 @@ class Tool:
         """Leaves nothing behind on the server."""
         self.server = None
 
+    # As a synchronous standby
+
+    application: str | None = None  # its name in synchronous_standby_names; None: nobody is waited for
+
+    def accompany(self) -> None:
+        """Begins to receive WAL in the background."""
+
+    def leave(self) -> None:
+        """Ends what `accompany` began."""
+
     def prepare_get(self, backlog: Backlog) -> None:
         """Has the first segments of the backlog in its archive."""
 
