@@ -304,12 +304,9 @@ CASES = [
     Case("list", "the list of many backups", "main", listing("list")),
     Case("show", "one of many backups", "main", listing("show")),
     Case("wal-receive", "catching up with a backlog of WAL", "main", receive_wal),
-<<<<<<< HEAD
     Case("wal-put", "a segment archived by the server, zstd 1", "main", put_wal),
-=======
     Case("commit-latency-1", "a commit that waits for a synchronous standby, one client", "main", commit(1)),
     Case("commit-latency-8", "the same with eight clients", "main", commit(8)),
->>>>>>> e7b0efbee90c11b9584d82a628fc58682f74aae0
     Case("wal-get", "a segment for a recovery", "main", get_wal),
     Case("small-backup", "a full backup of many small tables, zstd 3", "small", full_backup(3)),
     Case("small-restore", "a restore of many small tables", "small", restore(with_full)),

@@ -17,14 +17,9 @@ VARIABLES = [
     ("ROWS", 0, "rows of its less compressible table (0: in proportion, 2,600,000 for scale 150)"),
     ("SMALL_TABLES", 5000, "tables of the database `small`, six files each"),
     ("INCREMENTS", 20, "increments before the restore of case restore-chain"),
-<<<<<<< HEAD
-    ("WAL_MB", 2048, "the WAL that is waiting in the cases wal-receive, wal-put and wal-get"),
-    ("SEGMENTS", 60, "segments that one run of the cases wal-put and wal-get handles, one after another"),
-=======
-    ("WAL_MB", 2048, "the WAL that is waiting in the cases wal-receive and wal-get"),
+("WAL_MB", 2048, "the WAL that is waiting in the cases wal-receive, wal-put and wal-get"),
     ("COMMITS", 4000, "the commits of one run of the cases commit-latency"),
-    ("SEGMENTS", 60, "segments that one run of case wal-get fetches, one after another"),
->>>>>>> e7b0efbee90c11b9584d82a628fc58682f74aae0
+    ("SEGMENTS", 60, "segments that one run of the cases wal-put and wal-get handles, one after another"),
     ("BACKUPS", 1000, "backups in the repository of the cases list and show"),
     ("LOOPS", 20, "how often one run of a short command repeats it"),
     ("JOBS", 2, "threads or processes that a tool may use"),
