@@ -15,6 +15,7 @@ from server import Backlog, Server, content_size
 from trouble import Trouble
 
 USUAL_LEVEL = 3  # zstd
+PUT_LEVEL = 1
 
 
 def nothing():
@@ -246,6 +247,22 @@ def get_wal(bench: Bench) -> Plan:
     return Plan(bench.entrants("get", make))
 
 
+def put_wal(bench: Bench) -> Plan:
+    """What an archive_command does: one process for each segment, one segment after another, each durable at its end."""
+    backlog = bench.server.backlog()
+    segments = backlog.segments[:bench.settings.segments]
+
+    def make(tool: Tool) -> dict:
+        def command() -> list:
+            script = f'source=$1; shift; for segment; do {tool.put()} || exit; done'
+            return ["sh", "-c", script, "sh", bench.server.data / "pg_wal", *segments]
+
+        return dict(prepare=lambda: tool.begin(bench.server, PUT_LEVEL), command=command, units=len(segments),
+                    content=lambda: [tool.store], warm=lambda: [bench.server.data / "pg_wal"])
+
+    return Plan(bench.entrants("put", make))
+
+
 # Short commands
 
 def repeated(bench: Bench, command: list) -> list:
@@ -289,6 +306,7 @@ CASES = [
     Case("wal-receive", "catching up with a backlog of WAL", "main", receive_wal),
     Case("commit-latency-1", "a commit that waits for a synchronous standby, one client", "main", commit(1)),
     Case("commit-latency-8", "the same with eight clients", "main", commit(8)),
+    Case("wal-put", "a segment archived by the server, zstd 1", "main", put_wal),
     Case("wal-get", "a segment for a recovery", "main", get_wal),
     Case("small-backup", "a full backup of many small tables, zstd 3", "small", full_backup(3)),
     Case("small-restore", "a restore of many small tables", "small", restore(with_full)),

@@ -20,9 +20,12 @@ package struct WALFetch {
     /// makes sure by itself that it came to its target (src/backend/access/transam/xlogrecovery.c, PerformWalRecovery).
     private let until: LSN?
 
-    package init(_ archive: WALArchive, until: LSN? = nil) {
+    private let threads: Int
+
+    package init(_ archive: WALArchive, until: LSN? = nil, threads: Int = standardThreadCount) {
         self.archive = archive
         self.until = until
+        self.threads = threads
     }
 
     package func run(_ name: String, to path: FilePath) throws -> Outcome {
@@ -32,7 +35,7 @@ package struct WALFetch {
         }
         switch try archive.place(of: segment) {
         case .archived, .complete:
-            try deliver(segment, to: path)
+            if try !deliverAtOnce(segment, to: path) { try deliver(segment, to: path) }
             return .delivered
         case .partial(let bytes) where bytes < WALPageHeader.size:
             return try absent(segment)  // begun, and nothing of it was ever acknowledged
@@ -137,6 +140,25 @@ package struct WALFetch {
         let file = try File(path, .replace)
         try content.withUnsafeBytes { try file.write($0, at: 0) }
         return .delivered
+    }
+
+    /// Delivers a segment with several threads, where it is archived in a form that allows it. False where nothing was
+    /// delivered: it is then to be streamed, which also says what is wrong with it.
+    private func deliverAtOnce(_ segment: WALSegment, to path: FilePath) throws -> Bool {
+        guard let archived = try ParallelDecompression(archive, segment), archived.size == archive.segmentSize.bytes else {
+            return false
+        }
+        do {
+            try archived.begin { try check($0, segment) }
+            let file = try File(path, .update)
+            try archived.write(to: file, threads: threads)
+            try file.truncate(to: archived.size)
+            return true
+        } catch let failure as Failure {
+            try? Directory.remove(path)  // as below
+            guard failure.code == .damaged else { throw failure }
+            return false
+        }
     }
 
     /// Copies a segment to `path` and proves that it is the right one: all of it, or with a limit what there is, up to so

@@ -59,7 +59,7 @@ package struct WALPrefetcher: Sendable {
             return window.cannotPrepare(segment)
         }
         do {
-            let outcome = try WALFetch(prefetch.archive).run(name, to: temporary)
+            let outcome = try WALFetch(prefetch.archive, threads: 1).run(name, to: temporary)
             guard outcome == .delivered, Directory.move(temporary, to: prefetch.readyPath(segment)) else {
                 return window.cannotPrepare(segment)
             }

@@ -89,6 +89,14 @@ package final class Decompressor {
 
     deinit { ZSTD_freeDCtx(context) }
 
+    /// How long the frame is that `bytes` begin with, and its content; nil where they begin with none, or it does not say.
+    package static func frame(_ bytes: UnsafeRawBufferPointer) -> (stored: Int, content: Int)? {
+        let stored = ZSTD_findFrameCompressedSize(bytes.baseAddress, bytes.count)
+        let content = ZSTD_getFrameContentSize(bytes.baseAddress, bytes.count)
+        guard ZSTD_isError(stored) == 0, let content = Int(exactly: content) else { return nil }
+        return (stored, content)
+    }
+
     /// Decompresses one frame, whose content must be exactly as long as `target`.
     package func decompress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws {
         let count = try Self.check(

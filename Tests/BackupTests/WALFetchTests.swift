@@ -56,6 +56,41 @@ struct WALFetchTests {
         }
     }
 
+    @Test("is delivered whole from several frames, by one thread or more", arguments: [1, 3])
+    func frames(threads: Int) throws {
+        try RepositoryExample.with { example in
+            let wal = RepositoryExample.wal(Self.segment(2)), path = example.archive.archivedPath(Self.segment(2))
+            try Directory.create(path.removingLastComponent())
+            let content = wal.enumerated().map { $0 < 4096 ? $1 : UInt8(truncatingIfNeeded: $0 / 977) }
+            let frames = try stride(from: 0, to: content.count, by: 1 << 17).map {
+                try Self.compressed(content[$0..<min($0 + 1 << 17, content.count)])
+            }
+            try overwrite(path, frames.flatMap(\.self))
+            func fetch() throws -> WALFetch.Outcome {
+                try WALFetch(example.archive, threads: threads).run(Self.name(2), to: Self.target(example))
+            }
+            let outcome = try fetch()
+            #expect(outcome == .delivered)
+            #expect(try SmallFile.read(Self.target(example)) == content)
+            var damaged = frames
+            damaged[5][damaged[5].count - 1] ^= 1
+            for wrong in [damaged, Array(frames.dropLast()), frames + [frames[0]]] {
+                try overwrite(path, wrong.flatMap(\.self))
+                let failure = try #require(throws: Failure.self) { try fetch() }
+                #expect(failure.code == .damaged)
+                try Self.expectNothing(example)
+            }
+        }
+    }
+
+    private static func compressed(_ content: ArraySlice<UInt8>) throws -> [UInt8] {
+        var stored = [UInt8](repeating: 0, count: Compressor.bound(content.count))
+        let count = try stored.withUnsafeMutableBytes { target in
+            try content.withUnsafeBytes { try Compressor(.standard).compress($0, into: target) }
+        }
+        return Array(stored[..<count])
+    }
+
     @Test("replaces what lies in its place, which may be longer")
     func replaces() throws {
         try RepositoryExample.with { example in

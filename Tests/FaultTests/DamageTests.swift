@@ -207,6 +207,7 @@ struct DamageTests {
                     guard case .exited(126...255) = outcome.status else {
                         throw TestFailure("\(outcome.status)\n\(outcome.text)")
                     }
+                    #expect(outcome.errors.contains(name), "\(outcome.text)")
                     #expect(try !Directory.exists(target))
                 }
             }

@@ -24,8 +24,8 @@ class Pgark(Tool):
     name = "pgark"
     SLOT = "bench_pgark"
     application = "pgark"
-    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "get", "version",
-                                "list", "show"), name)
+    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "put", "get",
+                                "version", "list", "show"), name)
 
     def __init__(self, place: Place):
         given = Path(place.settings.pgark)
@@ -123,6 +123,9 @@ repository:
             wait("pgark wal receive has all WAL", lambda: self.has_received(backlog) or receiver.poll() is not None, 3600)
         finally:
             self.place.end(receiver)
+
+    def put(self) -> str:
+        return shlex.join(map(str, self._command("wal", "put"))) + ' "$source/$segment"'
 
     def get(self) -> str:
         return shlex.join(map(str, self._command("wal", "get"))) + ' "$segment" "$target"'

@@ -15,7 +15,7 @@ class PgBackRest(Tool):
     one, so that it can be repeated. WAL comes from the server's archive_command, which counts as the server's work."""
 
     name = "pgBackRest"
-    takes_part = {**dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "get", "version"), name),
+    takes_part = {**dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "put", "get", "version"), name),
                   "list": f"{name} info, 1 backup"}
     references = {"list"}
 
@@ -70,6 +70,9 @@ pg1-database=postgres
     def prepare_get(self, backlog: Backlog) -> None:
         for segment in backlog.segments[:self.place.settings.segments]:
             self.place.run(self._command("archive-push", self.server.data / "pg_wal" / segment))
+
+    def put(self) -> str:
+        return shlex.join(map(str, self._command("archive-push"))) + ' "$source/$segment"'
 
     def get(self) -> str:
         return shlex.join(map(str, self._command("archive-get"))) + ' "$segment" "$target"'

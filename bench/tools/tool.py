@@ -1,7 +1,7 @@
 """What a tool has to answer to be measured.
 
 It says in `takes_part` in which kinds of case, and under which label. A case calls `begin` (an empty store) and whatever else it
-needs; only the commands that `backup`, `restore`, `receive`, `get`, `startup`, `listing` and `showing` return are measured.
+needs; only the commands that `backup`, `restore`, `receive`, `put`, `get`, `startup`, `listing` and `showing` return are measured.
 """
 from __future__ import annotations
 
