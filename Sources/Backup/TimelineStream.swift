@@ -140,19 +140,21 @@ struct TimelineStream {
     private mutating func writeToPartial(_ piece: UnsafeRawBufferPointer) throws {
         let segment = position.segment
         if file == nil { file = try archive.openPartial(segment) }
-        if position.written < acknowledged { try requireSame(piece, file!) }
+        if position.written < promised { try requireSame(piece, file!) }
         try file!.write(piece, at: position.offsetInSegment)
         if position.didWrite(piece.count) { try complete(segment) }
     }
 
+    private var promised: LSN { max(acknowledged, file?.marked ?? .zero) }
+
     /// A server that sends other bytes for a position that was acknowledged has another history under the same number: a
     /// storage snapshot was put back, or a timeline's number was given twice. Nothing is written over what we promised.
     private func requireSame(_ bytes: UnsafeRawBufferPointer, _ file: PartialSegment) throws {
-        let old = try file.bytes(at: position.offsetInSegment, count: min(bytes.count, acknowledged - position.written))
+        let old = try file.bytes(at: position.offsetInSegment, count: min(bytes.count, promised - position.written))
         guard old.withUnsafeBytes({ $0.elementsEqual(bytes.prefix(old.count)) }) else {
             throw Failure(
                 .diverged, "could not continue the WAL of this server: at \(position.written) it sent other bytes than before",
-                details: ["timeline \(position.timeline); acknowledged up to \(acknowledged)"],
+                details: ["timeline \(position.timeline); acknowledged up to \(promised)"],
                 hint: "Was the server restored or replaced? Give it its own cluster name, then take a backup: pgark backup")
         }
     }

@@ -13,8 +13,8 @@ package final class PartialSegment {
     private let file: File
     private var room: RoomAhead
     private var marks: ReceivedMarkFile?
-    /// What the mark says.
-    private var marked = LSN.zero
+    /// What the mark says: everything before it was durable here once.
+    package private(set) var marked = LSN.zero
     private var synchronized = 0
 
     /// The name is durable when this returns, so that syncing the content is enough to keep it. What is there already stays; it

@@ -55,6 +55,35 @@ struct TimelineTests {
         }
     }
 
+    @Test("and two more while it was away, the receiver takes one timeline after the other")
+    func severalTimelines() throws {
+        try TestSite.with(TestMachine.newest) { site in
+            let node = try site.primary(settings: ["wal_keep_size": "1GB"])
+            let pgark = try site.pgark(node)
+            let first = try pgark.receive(log: "first.log")
+            try pgark("backup")
+            try node.createMarkers(1)
+            try pgark.waitUntilStored(try node.lsn())
+            try first.stop()
+            for timeline in 2...4 {
+                try node.stop()
+                try SmallFile.write("", to: node.data.appending("standby.signal"), owner: site.owner)
+                try node.start()
+                try node.promote()
+                try node.sql("INSERT INTO public.marker VALUES (\(timeline))")
+            }
+            let receiver = try pgark.receive()
+            try pgark.waitUntilStored(try node.lsn())
+            let status = try pgark("wal", "status")
+            #expect(status.timelines.array.map(\.timeline.int) == [1, 2, 3, 4] && status.gaps.array.isEmpty)
+            try receiver.stop()
+            try node.stop()
+            let restored = try pgark.restore()
+            try restored.recover()
+            #expect(try restored.markers() == 4 && restored.timeline() == "5")
+        }
+    }
+
     @Test("a backup of the new primary is restored by default, and the old one can still be named")
     func backsUpNewPrimary() throws {
         try TestSite.with(TestMachine.newest) { site in

@@ -24,8 +24,8 @@ class Pgark(Tool):
     name = "pgark"
     SLOT = "bench_pgark"
     application = "pgark"
-    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "put", "get", "version",
-                                "list", "show"), name)
+    takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "put", "get",
+                                "version", "list", "show"), name)
 
     def __init__(self, place: Place):
         given = Path(place.settings.pgark)
