@@ -68,7 +68,8 @@ struct PrefetchTests {
             let thread = try Self.start(prefetch, after: Self.segment(2))
             for number in 3...30 as ClosedRange<UInt64> {
                 try eventually("segment \(number) lies ready") { try prefetch.take(Self.segment(number), to: target) }
-                #expect(try SmallFile.read(target) == RepositoryExample.wal(Self.segment(number)))
+                let isRight = try SmallFile.read(target) == RepositoryExample.wal(Self.segment(number))
+                #expect(isRight)
                 try prefetch.didDeliver(Self.segment(number)) { _ in Issue.record("somebody prefetches already") }
             }
             try thread.join()

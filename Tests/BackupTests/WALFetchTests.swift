@@ -71,7 +71,8 @@ struct WALFetchTests {
             }
             let outcome = try fetch()
             #expect(outcome == .delivered)
-            #expect(try SmallFile.read(Self.target(example)) == content)
+            let isRight = try SmallFile.read(Self.target(example)) == content
+            #expect(isRight)
             var damaged = frames
             damaged[5][damaged[5].count - 1] ^= 1
             for wrong in [damaged, Array(frames.dropLast()), frames + [frames[0]]] {

@@ -22,6 +22,11 @@ struct WALKeepingTests {
         return content
     }
 
+    /// One answer: what would print the difference of two segments where they differ takes for ever.
+    static func isStored(_ content: [UInt8], _ example: RepositoryExample) throws -> Bool {
+        try stored(example).elementsEqual(content)
+    }
+
     /// Nothing but the segment itself.
     static func names(_ example: RepositoryExample) throws -> [String] {
         try Directory.names(in: example.archive.archivedPath(segment).removingLastComponent()) ?? []
@@ -33,7 +38,7 @@ struct WALKeepingTests {
             let source = try Self.source(example)
             #expect(try example.archive.archive(Self.segment, from: source, level: Self.level) == .stored)
             #expect(try example.archive.archive(Self.segment, from: source, level: Self.level) == .present)
-            #expect(try Self.stored(example) == RepositoryExample.wal(Self.segment))
+            #expect(try Self.isStored(RepositoryExample.wal(Self.segment), example))
             #expect(try Self.names(example).count == 1)
         }
     }
@@ -86,7 +91,7 @@ struct WALKeepingTests {
             }
             let outcomes = try threads.map { try $0.join() }
             #expect(outcomes.filter { $0 == .stored }.count == 1)
-            #expect(try Self.stored(example) == RepositoryExample.wal(Self.segment))
+            #expect(try Self.isStored(RepositoryExample.wal(Self.segment), example))
         }
     }
 
@@ -99,9 +104,8 @@ struct WALKeepingTests {
             let direct = try example.archive.beginStoring(Self.segment)
             try Self.append(RepositoryExample.wal(Self.segment), to: direct)
             #expect(throws: Failure.self) { try direct.commit() }
-            var content: [UInt8] = []
-            try CompressedFile.read(example.archive.archivedPath(Self.segment)) { content += $0 }
-            #expect(content == RepositoryExample.wal(Self.segment, fill: 8))
+            try Directory.remove(example.archive.completePath(Self.segment))
+            #expect(try Self.isStored(RepositoryExample.wal(Self.segment, fill: 8), example))
         }
     }
 
