@@ -4,7 +4,8 @@ No case relies on another: each takes the backups that it needs, so any of them 
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Callable
 
@@ -16,6 +17,7 @@ from trouble import Trouble
 
 USUAL_LEVEL = 3  # zstd
 PUT_LEVEL = 1
+REPLAY_PORT = 54398  # names a socket
 
 
 def nothing():
@@ -223,28 +225,40 @@ def commit(clients: int):
 
 
 def get_wal(bench: Bench) -> Plan:
-    """What a restore_command does: one process for each segment, one segment after another."""
+    """What a restore_command does: one process for each segment, one segment after another, as a recovery asks for them: it wants
+    them at pg_wal/RECOVERYXLOG, and removes each before it asks for the next."""
     backlog = bench.server.backlog()
     segments = backlog.segments[:bench.settings.segments]
 
     def make(tool: Tool) -> dict:
+        folder = tool.restored / "pg_wal"
+
+        def command(get: str) -> list:
+            script = f'target=$1/RECOVERYXLOG; shift; for segment; do rm -f "$target"; {get} || exit; done'
+            return ["sh", "-c", script, "sh", folder, *segments]
+
         def setup():
             tool.begin(bench.server, USUAL_LEVEL)
-            tool.prepare_get(backlog)
-
-        def command() -> list:
-            script = f'target=$1/RECOVERYXLOG; shift; for segment; do {tool.get()} || exit; done'
-            return ["sh", "-c", script, "sh", tool.restored, *segments]
+            tool.prepare_get(backlog, len(segments))
 
         def check():
-            size = content_size([tool.restored])
+            size = content_size([folder / "RECOVERYXLOG"])
             if size != 16 << 20:
                 raise Trouble(f"could not use the run: the last segment that it delivered has {size:,} bytes")
 
-        return dict(setup=setup, command=command, finish=tool.clear_restored, check=check, units=len(segments),
-                    warm=lambda: [tool.store])
+        return dict(setup=setup, prepare=lambda: bench.place.make(folder), command=lambda: command(tool.get()),
+                    finish=tool.clear_restored, check=check, units=len(segments), warm=tool.content_of_archive)
 
-    return Plan(bench.entrants("get", make))
+    plan = Plan(bench.entrants("get", make))
+    ours = next((entrant for entrant in plan.entrants if entrant.is_ours), None)
+    if ours:  # the same without what it prefetches
+        def command() -> list:
+            shell, option, script, *rest = ours.command()
+            return [shell, option, script.replace('"$target" ||', '"$target" --no-prefetch ||'), *rest]
+
+        alone = replace(ours, label="pgark --no-prefetch", setup=nothing, command=command, is_ours=False, is_reference=True)
+        plan.entrants.insert(1, alone)
+    return plan
 
 
 def put_wal(bench: Bench) -> Plan:
@@ -261,6 +275,50 @@ def put_wal(bench: Bench) -> Plan:
                     content=lambda: [tool.store], warm=lambda: [bench.server.data / "pg_wal"])
 
     return Plan(bench.entrants("put", make))
+
+
+def replay_wal(bench: Bench) -> Plan:
+    """A whole recovery of the backlog, from the start of the server until it has replayed all and stopped: with the segments in
+    its own pg_wal, and through every tool's restore_command."""
+    server = bench.server
+    backlog = server.backlog(copy_before=True)
+
+    def make(tool: Tool) -> dict:
+        data = tool.restored / "data"
+
+        def setup():
+            tool.begin(server, PUT_LEVEL)
+            tool.prepare_get(backlog, count=len(backlog.segments))
+
+        def prepare():
+            tool.clear_restored()
+            bench.place.run(["cp", "-a", server.before_backlog, data])
+            tool.prepare_replay(backlog, data)
+            bench.place.write(data / "recovery.signal", "")
+
+        def command() -> list:
+            settings = {"restore_command": tool.restore_command(), "recovery_target_lsn": backlog.last_record,
+                        "recovery_target_timeline": "current", "recovery_target_action": "shutdown", "archive_mode": "off",
+                        "port": REPLAY_PORT, "logging_collector": "off"}
+            return [server.programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
+
+        def check():
+            control = bench.place.run([server.programs / "pg_controldata", "-D", data])
+            state = re.search("Database cluster state: *(.*)", control).group(1)
+            redone = re.search("Minimum recovery ending location: *(.*)", control).group(1)
+            if state != "shut down in recovery" or number_of(redone) < number_of(backlog.last_record):
+                raise Trouble(f"could not use the run: the server is {state}, and has replayed up to {redone}"
+                              f" of {backlog.last_record}")
+
+        return dict(setup=setup, prepare=prepare, command=command, check=check, finish=tool.clear_restored,
+                    warm=lambda: [*tool.content_of_archive(), tool.restored])
+
+    return Plan(bench.entrants("replay", make))
+
+
+def number_of(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return int(high, 16) << 32 | int(low, 16)
 
 
 # Short commands
@@ -308,6 +366,7 @@ CASES = [
     Case("commit-latency-8", "the same with eight clients", "main", commit(8)),
     Case("wal-put", "a segment archived by the server, zstd 1", "main", put_wal),
     Case("wal-get", "a segment for a recovery", "main", get_wal),
+    Case("wal-replay", "a recovery that replays a backlog of WAL", "empty", replay_wal),
     Case("small-backup", "a full backup of many small tables, zstd 3", "small", full_backup(3)),
     Case("small-restore", "a restore of many small tables", "small", restore(with_full)),
     Case("version", "starting up and saying the version", None, version),

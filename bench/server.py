@@ -45,6 +45,7 @@ class Backlog:
     """WAL that the slot HOLD keeps on the server."""
 
     end: str  # LSN
+    last_record: str  # LSN of the record that ends it: the switch to the next segment
     segments: list[str]
     HOLD = "bench_hold"
 
@@ -102,7 +103,7 @@ class Server:
 
     def _made_for(self) -> dict:
         settings = self.place.settings
-        sizes = {"scale": settings.scale, "rows": settings.rows} if self.name == "main" else {"tables": settings.small_tables}
+        sizes = {"main": {"scale": settings.scale, "rows": settings.rows}, "small": {"tables": settings.small_tables}}.get(self.name, {})
         return {"version": self.call("postgres", "--version"), **sizes}
 
     def _is_complete(self) -> bool:
@@ -197,17 +198,26 @@ class Server:
         self.settle()
         return int(changed)
 
-    def backlog(self) -> Backlog:
+    @property
+    def before_backlog(self) -> Path:
+        """A copy of this server from before its backlog: a recovery of it replays all of that. Only where one was wanted."""
+        return self.home / "before-backlog"
+
+    def backlog(self, copy_before: bool = False) -> Backlog:
         """WAL_MB of WAL that is waiting: page images and small updates, and bulk inserts, half and half. Made once, in a
         database that goes again: what other cases measure must not depend on it.
         """
-        if self._backlog is None:
+        if self._backlog is None or (copy_before and not self.before_backlog.exists()):
+            self.drop_slot(Backlog.HOLD)
             megabytes = self.place.settings.wal_mb
             say(f"making {megabytes} MB of WAL")
             self.sql("SELECT pg_switch_wal()")
             self.sql("CHECKPOINT")  # a slot begins at the last checkpoint's redo position
             begin = self.sql(f"SELECT pg_create_physical_replication_slot('{Backlog.HOLD}', true);"
                              f"SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = '{Backlog.HOLD}'").split()[-1]
+            shutil.rmtree(self.before_backlog, ignore_errors=True)
+            if copy_before:
+                self.call("pg_basebackup", "-c", "fast", "-X", "none", "--no-slot", "-d", self.connection, "-D", self.before_backlog)
             self.sql("CREATE DATABASE backlog")
             self.call("pgbench", "-i", "-q", "-s", max(1, megabytes // 100), *self.client_options, "backlog")
             self.sql("CHECKPOINT")
@@ -217,12 +227,12 @@ class Server:
             while self._written_since(begin) < megabytes:
                 self.sql("INSERT INTO filling SELECT n, md5(random()::text), md5(n::text), now() - random() * interval '300 days'"
                          " FROM generate_series(1, 50000) AS n", "backlog")
-            end = self.sql("SELECT pg_switch_wal()")
+            last_record, end = self.sql("SELECT pg_current_wal_insert_lsn(); SELECT pg_switch_wal()").split()
             self.sql("DROP DATABASE backlog")
             first, last = (self.sql(f"SELECT pg_walfile_name('{lsn}'::pg_lsn {inside})")
                            for lsn, inside in ((begin, "+ 1"), (end, "- 1")))
             names = sorted(name for name in os.listdir(self.data / "pg_wal") if re.fullmatch("[0-9A-F]{24}", name))
-            self._backlog = Backlog(end, [name for name in names if first <= name <= last])
+            self._backlog = Backlog(end, last_record, [name for name in names if first <= name <= last])
             self.settle()
         return self._backlog
 
@@ -272,7 +282,11 @@ def fill_small(server: Server) -> None:
         for n in range(1, server.place.settings.small_tables + 1)))
 
 
-DATABASES = {"main": fill_main, "small": fill_small}
+def fill_empty(server: Server) -> None:
+    """Nothing but what initdb makes."""
+
+
+DATABASES = {"main": fill_main, "small": fill_small, "empty": fill_empty}
 
 
 def stop_leftovers(place: Place) -> None:

@@ -17,7 +17,7 @@ VARIABLES = [
     ("ROWS", 0, "rows of its less compressible table (0: in proportion, 2,600,000 for scale 150)"),
     ("SMALL_TABLES", 5000, "tables of the database `small`, six files each"),
     ("INCREMENTS", 20, "increments before the restore of case restore-chain"),
-    ("WAL_MB", 2048, "the WAL that is waiting in the cases wal-receive, wal-put and wal-get"),
+    ("WAL_MB", 2048, "the WAL that is waiting in the cases wal-receive, wal-put, wal-get and wal-replay"),
     ("COMMITS", 4000, "the commits of one run of the cases commit-latency"),
     ("SEGMENTS", 60, "segments that one run of the cases wal-put and wal-get handles, one after another"),
     ("BACKUPS", 1000, "backups in the repository of the cases list and show"),

@@ -3,7 +3,7 @@ from tools.barman import Barman, UncompressedBarman
 from tools.pgark import Pgark
 from tools.pgbackrest import PgBackRest
 from tools.postgres import (
-    DiscardedBaseBackup, GzipReceiveWAL, NoStandby, PlainBaseBackup, Standby, SynchronousReceiveWAL, ZstdBaseBackup)
+    DiscardedBaseBackup, GzipReceiveWAL, NoStandby, OwnWAL, PlainBaseBackup, Standby, SynchronousReceiveWAL, ZstdBaseBackup)
 
 TOOLS = [Pgark, PgBackRest, Barman, UncompressedBarman, ZstdBaseBackup, PlainBaseBackup, DiscardedBaseBackup, GzipReceiveWAL,
-         SynchronousReceiveWAL, Standby, NoStandby]
+         SynchronousReceiveWAL, Standby, NoStandby, OwnWAL]

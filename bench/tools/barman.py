@@ -96,9 +96,9 @@ staging_location = local
         # As with the others, recovery is to fetch its WAL itself.
         return self._command("restore", "--get-wal", "main", "latest", self.restored)
 
-    def prepare_get(self, backlog: Backlog) -> None:
+    def prepare_get(self, backlog: Backlog, count: int) -> None:
         streaming = self.home / "main/streaming"
-        for segment in backlog.segments[:self.place.settings.segments]:
+        for segment in backlog.segments[:count]:
             self.place.run(["cp", self.server.data / "pg_wal" / segment, streaming])
         self.place.run(self._command("archive-wal", "main"))
 

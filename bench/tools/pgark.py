@@ -25,7 +25,7 @@ class Pgark(Tool):
     SLOT = "bench_pgark"
     application = "pgark"
     takes_part = dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "receive", "commit", "put", "get",
-                                "version", "list", "show"), name)
+                                "replay", "version", "list", "show"), name)
 
     def __init__(self, place: Place):
         given = Path(place.settings.pgark)
@@ -116,7 +116,7 @@ repository:
     def leave(self) -> None:
         self.place.end(self.receiver)
 
-    def prepare_get(self, backlog: Backlog) -> None:
+    def prepare_get(self, backlog: Backlog, count: int) -> None:
         self.server.sql(f"SELECT pg_copy_physical_replication_slot('{Backlog.HOLD}', '{self.SLOT}')")
         receiver = self.place.start(self._command("wal", "receive"), self.store / "receive.log")
         try:

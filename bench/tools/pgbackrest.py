@@ -15,7 +15,7 @@ class PgBackRest(Tool):
     one, so that it can be repeated. WAL comes from the server's archive_command, which counts as the server's work."""
 
     name = "pgBackRest"
-    takes_part = {**dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "put", "get", "version"), name),
+    takes_part = {**dict.fromkeys(("full", "increment", "restore", "restore-increment", "delta", "put", "get", "replay", "version"), name),
                   "list": f"{name} info, 1 backup"}
     references = {"list"}
 
@@ -67,8 +67,8 @@ pg1-database=postgres
         return self._command(f"--pg1-path={self.restored}", "--archive-mode=off", "--type=immediate",
                              *(["--delta"] if delta else []), "restore")
 
-    def prepare_get(self, backlog: Backlog) -> None:
-        for segment in backlog.segments[:self.place.settings.segments]:
+    def prepare_get(self, backlog: Backlog, count: int) -> None:
+        for segment in backlog.segments[:count]:
             self.place.run(self._command("archive-push", self.server.data / "pg_wal" / segment))
 
     def put(self) -> str:

@@ -64,6 +64,19 @@ class PlainBaseBackup(PostgresTool):
         return [self.programs / "pg_basebackup", "--version"]
 
 
+class OwnWAL(PostgresTool):
+    """Nothing is fetched: the segments are in pg_wal already. What a recovery takes at least."""
+
+    name = "WAL in pg_wal"
+    takes_part = {"replay": name}
+
+    def prepare_replay(self, backlog: Backlog, data: Path) -> None:
+        self.place.run(["cp", "-a", *(self.server.data / "pg_wal" / segment for segment in backlog.segments), data / "pg_wal"])
+
+    def restore_command(self) -> str:
+        return "false"
+
+
 class GzipReceiveWAL(PostgresTool):
     name = "pg_receivewal, gzip 1"
     takes_part = {"receive": name}

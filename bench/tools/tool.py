@@ -79,8 +79,17 @@ class Tool:
     def leave(self) -> None:
         """Ends what `accompany` began."""
 
-    def prepare_get(self, backlog: Backlog) -> None:
-        """Has the first segments of the backlog in its archive."""
+    def prepare_get(self, backlog: Backlog, count: int) -> None:
+        """Has the first `count` segments of the backlog in its archive."""
+
+    def prepare_replay(self, backlog: Backlog, data: Path) -> None:
+        """What a recovery in this data directory needs besides its restore_command."""
+
+    def restore_command(self) -> str:
+        return self.get().replace('"$segment"', '"%f"').replace('"$target"', '"%p"')
+
+    def content_of_archive(self) -> list[Path]:
+        return [self.store]
 
     def multiply(self, count: int) -> None:
         """Makes the one backup in the store into so many, where we know how."""
