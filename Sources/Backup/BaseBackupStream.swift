@@ -113,9 +113,11 @@ final class BaseBackupStream {
                 reportedBytes = readBytes
             }
         }
+        // The stream also ends where the server fails, which is said only now.
+        let last = try connection.nextResult(Deadline(seconds: Self.longestCheckpoint))
         guard isManifest, manifestSize > 0 else { throw unexpected("no manifest") }
         try manifest.commit()
-        let end = try position(try connection.nextResult(Deadline(seconds: Self.longestCheckpoint)))
+        let end = try position(last)
         while try connection.nextResult(Deadline(seconds: 60)) != nil {}
         return Outcome(end: end, readBytes: readBytes)
     }

@@ -231,7 +231,7 @@ struct VerifyCommand: ParsableCommand {
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "An id, a name, latest or oldest (default: latest).") var backup: String?
-    @Flag(help: "Verify every backup.") var all = false
+    @Flag(help: "Verify every backup, and all WAL.") var all = false
     @Flag(help: "Decompress everything and compare it with what the server sent.") var deep = false
     @OptionGroup var threads: JobsOption
 
@@ -252,6 +252,7 @@ struct VerifyCommand: ParsableCommand {
         document.problems += entries.filter(\.isUnreadable).map {
             Verification.Problem(backup: $0.id, file: "backup.json", message: "the record cannot be read")
         }
+        if all { try verifyWAL(repository, &document, output) }
         try output.data(document) { document.text(output) }
         if !document.problems.isEmpty { throw ExitCode(Failure.Code.problemFound.exitStatus) }
     }
@@ -287,6 +288,20 @@ struct VerifyCommand: ParsableCommand {
         return document
     }
 
+    /// All that is stored, and not only what backups need to be consistent: a restore to any later moment needs the rest.
+    private func verifyWAL(_ repository: Repository, _ document: inout Document, _ output: Output) throws {
+        let progress = ProgressLine("verified WAL")
+        let reporter = progress.reporter(output)
+        let report = try WALVerification(repository, threads: threads.jobs).run { bytes in
+            try Interruption.check()
+            reporter.progress(bytes, nil)
+        }
+        progress.clear()
+        document.walSegments = report.segments
+        let named = Set(document.problems.map(\.file))
+        document.problems += report.problems.filter { !named.contains($0.file) }
+    }
+
     /// What is wrong is remembered, also in other backups that it hits, so that `show` says it and later backups do not build
     /// on it. Who may only read the repository may verify it as well.
     private func note(
@@ -307,16 +322,22 @@ struct VerifyCommand: ParsableCommand {
         var backups: [String]
         var files: Int
         var bytes: Int
+        /// Of all WAL; null where only the WAL was looked at that the backup needs.
+        @Nullable var walSegments: Int?
         var problems: [Verification.Problem]
 
         func text(_ output: Output) -> String {
-            let checked = "verified \(backups.count) backup\(backups.count == 1 ? "" : "s"), \(files) files, \(ByteCount(bytes))"
+            let wal = walSegments.map { ", \($0) segments of WAL" } ?? ""
+            let checked =
+                "verified \(backups.count) backup\(backups.count == 1 ? "" : "s"), \(files) files, \(ByteCount(bytes))\(wal)"
             guard !problems.isEmpty else { return checked + ": " + output.paint("OK", .good) }
             let lines = problems.map { problem in
-                "  backup \(problem.backup), \(problem.file)" + (problem.block.map { ", block \($0)" } ?? "")
+                "  " + (problem.backup.map { "backup \($0), " } ?? "") + problem.file
+                    + (problem.block.map { ", block \($0)" } ?? "")
                     + ": \(problem.message)"
             }
-            return ([checked + ": " + output.paint("\(problems.count) problems", .bad)] + lines).joined(separator: "\n")
+            let count = problems.count == 1 ? "1 problem" : "\(problems.count) problems"
+            return ([checked + ": " + output.paint(count, .bad)] + lines).joined(separator: "\n")
         }
     }
 }

@@ -5,13 +5,14 @@ import SystemPackage
 /// Proves that what a backup needs is there and undamaged, without restoring it.
 package struct Verification {
     package struct Problem: Codable, Sendable, Equatable {
-        package var backup: String
+        /// Nil for WAL that lies between backups.
+        @Nullable package var backup: String?
         package var file: String
         /// The first block that is hit, where the file is a relation.
         @Nullable package var block: Int?
         package var message: String
 
-        package init(backup: String, file: String, block: Int? = nil, message: String) {
+        package init(backup: String?, file: String, block: Int? = nil, message: String) {
             self.backup = backup
             self.file = file
             self.block = block

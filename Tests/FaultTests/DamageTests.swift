@@ -202,6 +202,9 @@ struct DamageTests {
                         let problems = try pgark.problems("verify", "latest")
                         #expect(problems.contains { $0.file.string?.contains(name) == true }, "\(problems)")
                     }
+                    // Also what lies between backups.
+                    let found = try pgark.problems("verify", "--all")
+                    #expect(found.count == 1 && found[0].file.string == "WAL \(name)", "\(found)")
                     let target = site.directory.appending("delivered")
                     let outcome = try pgark.run("wal", "get", name, target.string)
                     guard case .exited(126...255) = outcome.status else {
@@ -211,6 +214,29 @@ struct DamageTests {
                     #expect(try !Directory.exists(target))
                 }
             }
+            #expect(try pgark("verify", "--all").problems.array.isEmpty)
+        }
+    }
+
+    @Test("whose WAL is hit ends no recovery early: the server stops, names the segment, and goes on once it is whole")
+    func recoveryOfDamagedWAL() throws {
+        try with { site, node, pgark, _ in
+            try pgark("backup")
+            let receiver = try pgark.receive()
+            try node.createMarkers(1)
+            let segment = try #require(try pgark("wal", "switch").segment.string)
+            try node.sql("INSERT INTO marker VALUES (2)")
+            try pgark.waitUntilStored(try node.lsn())
+            try receiver.stop()
+            try node.stop()
+            let restored = try pgark.restore()
+            let archived = pgark.repository.pushing(FilePath("wal/\(segment.prefix(16))/\(segment).zst"))
+            try site.withDamage(archived, at: File(archived, .read).size / 2) {
+                #expect(throws: (any Error).self) { try restored.recover() }
+                #expect(restored.log.contains(segment), "\(restored.log.suffix(2000))")
+            }
+            try restored.recover()
+            #expect(try restored.value("SELECT count(*) FROM marker") == "2")
         }
     }
 

@@ -78,6 +78,10 @@ struct HistoryFaultTests {
             guard case .exited(126...255) = outcome.status else { throw TestFailure("\(outcome.status) \(outcome.text)") }
             #expect(try outcome.json.error.message.string?.contains("00000002.history") == true, "\(outcome.text)")
 
+            let verified = try pgark.run("verify", "--all", "--json")
+            #expect(verified.status == .exited(5), "\(verified.text)")
+            #expect(try verified.json.problems.array.map(\.file.string) == ["WAL 00000002.history"], "\(verified.text)")
+
             try pgark.receive(log: "again.log")
             let restored = try pgark.restore()
             try restored.recover()
