@@ -10,7 +10,6 @@ let rules: [SwiftSetting] = [
 ]
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
-let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 let package = Package(
@@ -23,12 +22,12 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     // Lowest first: a target may depend only on targets above its own line.
     targets: [
         .target(name: "CLibPQ"),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
         .target(name: "CCrypto"),
         .target(name: "CLinux"),
         .target(name: "PostgresModel", dependencies: ["CLinux"], swiftSettings: rules),
@@ -39,8 +38,9 @@ let package = Package(
             name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system],
             swiftSettings: rules),
         .target(
-            name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", yams, system],
-            swiftSettings: rules),
+            name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "CYAML", system],
+            // Its static form: pgark travels to hosts that need not have this library.
+            swiftSettings: rules, linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
         .target(
             name: "CLI",

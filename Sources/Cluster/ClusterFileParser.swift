@@ -3,7 +3,6 @@ import Repository
 import Postgres
 import Storage
 package import SystemPackage
-import Yams
 
 extension ClusterFile {
     /// Reads the text of a cluster file. Every problem in it is reported at once, each as "file:line:column: reason".
@@ -45,32 +44,16 @@ struct ClusterFileParser {
             replication: replication)
     }
 
-    private mutating func compose(_ text: String) -> Node? {
+    private mutating func compose(_ text: String) -> YAMLNode? {
         do {
-            if let node = try DuplicateKeys.compose(text) { return node }
+            if let node = try YAMLDocument.root(of: text) { return node }
             problems.add(.begin, "the file is empty; it must name at least cluster, nodes and repository")
-        } catch let error as YamlError {
-            let (position, reason) = Self.explain(error)
-            problems.add(position, reason)
+        } catch let problem as YAMLDocument.Problem {
+            problems.add(problem.position, problem.reason)
         } catch {
-            problems.add(.begin, "this is not YAML: \(error)")
+            problems.add(.begin, "\(error)")
         }
         return nil
-    }
-
-    private static func explain(_ error: YamlError) -> (Position, String) {
-        switch error {
-        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
-            .composer(let context, let problem, let mark, _):
-            let begin = context.map { " (\($0.text.trimmingPrefix { $0 == " " }), begun in line \($0.mark.line))" } ?? ""
-            return (Position(mark), "this is not YAML: \(problem)\(begin)")
-        case .duplicatedKeysInMapping(let keys, let context):
-            return (Position(context.mark), "\(keys.map { "\"\($0)\"" }.joined(separator: ", ")) is given twice")
-        case .reader(let problem, _, _, _):
-            return (.begin, "this is not text in UTF-8: \(problem)")
-        case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
-            return (.begin, "this is not YAML: \(error)")
-        }
     }
 
     // MARK: cluster
@@ -100,9 +83,9 @@ struct ClusterFileParser {
     private mutating func nodes(_ top: YAMLMapping) -> [ClusterFile.Node]? {
         guard let mapping = top.requiredMapping("nodes", example: Self.nodesExample, &problems) else { return nil }
         if mapping.entries.isEmpty { problems.add(mapping.position, "\"nodes\" is empty; write \(Self.nodesExample)") }
-        mapping.checkKeys(known: mapping.entries.map(\.key.value).filter { DuplicateKeys.original($0) == nil }, &problems)
+        mapping.checkKeys(known: mapping.entries.map(\.key.value), &problems)
         var nodes: [ClusterFile.Node] = []
-        for (key, value) in mapping.entries where DuplicateKeys.original(key.value) == nil {
+        for (key, value) in mapping.entries {
             guard let name = checkedName(key, of: "node"), let connection = connection(value, of: name) else { continue }
             if let twin = nodes.first(where: { $0.connection == connection }) {
                 problems.add(key.position, "nodes \"\(twin.name)\" and \"\(name)\" have the same connection")
@@ -112,7 +95,7 @@ struct ClusterFileParser {
         return nodes.isEmpty ? nil : nodes
     }
 
-    private mutating func connection(_ value: Yams.Node, of name: String) -> String? {
+    private mutating func connection(_ value: YAMLNode, of name: String) -> String? {
         guard let node = YAMLMapping(value, path: "nodes.\(name)", example: "{ host: 10.0.0.11 }", &problems) else { return nil }
         node.checkKeys(known: ["connection", "host", "port", "user"], planned: ["ssh", "data"], &problems)
         let connection = node.text("connection", &problems)

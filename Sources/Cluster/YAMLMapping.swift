@@ -1,5 +1,3 @@
-import Yams
-
 /// Where something stands in a file; both count from 1, columns in Unicode scalars.
 struct Position: Sendable, Equatable, Comparable, CustomStringConvertible {
     var line: Int
@@ -9,11 +7,6 @@ struct Position: Sendable, Equatable, Comparable, CustomStringConvertible {
 
     static func < (a: Position, b: Position) -> Bool { (a.line, a.column) < (b.line, b.column) }
     var description: String { "\(line):\(column)" }
-}
-
-extension Position {
-    init(_ mark: Mark) { self.init(line: mark.line, column: mark.column) }
-    init(_ node: Node) { self = node.mark.map { Position($0) } ?? .begin }
 }
 
 /// Everything that is wrong with a file, gathered so that a person learns of all of it at once.
@@ -40,35 +33,36 @@ struct YAMLMapping {
     /// Its keys lead to it from the top of the file: "repository", empty at the top.
     let path: String
     let position: Position
-    private let node: Node.Mapping
+    /// In the order of the file, each key once.
+    private(set) var entries: [(key: Located<String>, value: YAMLNode)] = []
+    /// Keys that were there already.
+    private var repeated: [Located<String>] = []
 
     /// Nil, and a problem, where `node` is not a mapping. `example` shows how one is written.
-    init?(_ node: Node, path: String, example: String, _ problems: inout Problems) {
-        guard case .mapping(let mapping) = node else {
+    init?(_ node: YAMLNode, path: String, example: String, _ problems: inout Problems) {
+        guard let pairs = node.pairs else {
             let what = path.isEmpty ? "the file" : "\"\(path)\""
-            problems.add(Position(node), "\(what) must be a mapping of keys and values, such as \(example)")
+            problems.add(node.position, "\(what) must be a mapping of keys and values, such as \(example)")
             return nil
         }
         self.path = path
-        self.node = mapping
-        position = Position(node)
+        position = node.position
+        for (key, value) in pairs {
+            let key = Located(value: key.text ?? "", position: key.position)
+            if has(key.value) { repeated.append(key) } else { entries.append((key, value)) }
+        }
     }
 
-    /// In the order of the file.
-    var entries: [(key: Located<String>, value: Node)] {
-        node.map { (Located(value: $0.key.scalar?.string ?? "", position: Position($0.key)), $0.value) }
-    }
-
-    func has(_ key: String) -> Bool { node[key] != nil }
+    private subscript(_ key: String) -> YAMLNode? { entries.first { $0.key.value == key }?.value }
+    func has(_ key: String) -> Bool { self[key] != nil }
     func position(of key: String) -> Position { entries.first { $0.key.value == key }?.key.position ?? position }
     private func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
 
     /// Adds a problem for each key beside `known`. Those of `planned` are keys of a later version.
     func checkKeys(known: [String], planned: [String] = [], _ problems: inout Problems) {
+        for key in repeated { problems.add(key.position, "\"\(name(key.value))\" is given twice") }
         for (key, _) in entries where !known.contains(key.value) {
-            if let original = DuplicateKeys.original(key.value) {
-                problems.add(key.position, "\"\(name(original))\" is given twice")
-            } else if planned.contains(key.value) {
+            if planned.contains(key.value) {
                 problems.add(key.position, "\"\(name(key.value))\" is not supported by this version of pgark; remove it")
             } else {
                 let suggestion = Suggestion.text(for: key.value, among: known)
@@ -80,7 +74,7 @@ struct YAMLMapping {
     }
 
     func mapping(_ key: String, example: String, _ problems: inout Problems) -> YAMLMapping? {
-        node[key].flatMap { YAMLMapping($0, path: name(key), example: example, &problems) }
+        self[key].flatMap { YAMLMapping($0, path: name(key), example: example, &problems) }
     }
 
     /// Adds a problem where the key is missing.
@@ -90,12 +84,12 @@ struct YAMLMapping {
     }
 
     func text(_ key: String, _ problems: inout Problems) -> Located<String>? {
-        guard let value = node[key] else { return nil }
-        guard case .scalar(let scalar) = value, value.null == nil, !scalar.string.isEmpty else {
-            problems.add(Position(value), "\"\(name(key))\" must be one value")
+        guard let value = self[key] else { return nil }
+        guard let text = value.text, !value.isNull, !text.isEmpty else {
+            problems.add(value.position, "\"\(name(key))\" must be one value")
             return nil
         }
-        return Located(value: scalar.string, position: Position(value))
+        return Located(value: text, position: value.position)
     }
 
     func requiredText(_ key: String, example: String, _ problems: inout Problems) -> Located<String>? {

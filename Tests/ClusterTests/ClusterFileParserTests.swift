@@ -138,6 +138,25 @@ import Testing
         #expect(found[2].contains("\"repository.path\" is given twice"))
     }
 
+    @Test(arguments: [
+        (smallest + "\n---\ncluster: other\n", "7:1: a second document begins here"),
+        (smallest + "\n# \u{1}\n", "6:3: this is not text: control characters are not allowed"),
+        ("cluster: shop\nnodes: [", "3:1: this is not YAML: did not find expected node content (while parsing a flow node"),
+        ("cluster: &it [*it]\nnodes: *it", "1:10: \"cluster\" must be one value"), ("cluster: *it", "1:10: this is not YAML"),
+        ("- cluster", "1:1: the file must be a mapping"), ("", "1:1: the file is empty"), ("# nothing", "1:1: the file is empty"),
+    ])
+    func whatIsNoClusterFileIsRefusedAtItsPlace(_ text: String, _ expected: String) {
+        let found = problems(text)
+        #expect(found.contains { $0.hasPrefix(expected) }, "\(found)")
+    }
+
+    @Test func aliasesStandForWhatTheyName() throws {
+        let file = try parse("cluster: &name shop\nnodes: { n: { host: *name } }\nrepository: { path: /r }")
+        #expect(
+            file.name == "shop" && file.nodes[0].connection.contains("host='shop'")
+                || file.nodes[0].connection.contains("host=shop"))
+    }
+
     @Test func contradictionsAreProblems() {
         let found = problems(
             """
