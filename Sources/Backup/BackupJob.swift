@@ -47,9 +47,14 @@ package struct BackupJob {
     }
 
     private static let application = "pgark backup"
+    private static let mostAttempts = 3
+
+    /// A server ends its backup where a directory goes between the moment in which it finds it and that in which it opens it;
+    /// a file may go (src/backend/backup/basebackup.c, sendDir).
+    private static let undefinedFile = "58P01"
 
     package func run() throws -> BackupRecord {
-        let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
+        var connection = try Connection(settings.connection, mode: .replication, application: Self.application)
         let server = try facts(of: connection)
         let system = try repository.prepare(for: server.system)
         let lock = try repository.lockForWriting(to: "take a backup")
@@ -58,18 +63,33 @@ package struct BackupJob {
         try collectLeftovers(catalogue)
         let wal = try WALCoverage(repository: repository, system: system, settings: settings, reporter: reporter)
         defer { wal.end() }
-        let approach = try BackupApproach.choose(full: settings.isFull, catalogue, connection, server.identity)
-        do {
-            return try take(approach, connection, server, catalogue, wal)
-        } catch let damage as ReferenceDamage {
-            return try again("backup \(approach.reference?.id ?? "") is damaged: \(damage.failure.message)")
-        } catch is RelationsTruncatedMeanwhile {
-            return try again("a table was cut shorter while the backup began")
+        var approach = try BackupApproach.choose(full: settings.isFull, catalogue, connection, server.identity)
+        for _ in 1..<Self.mostAttempts {
+            do {
+                return try take(approach, connection, server, catalogue, wal)
+            } catch {
+                approach = try other(than: approach, after: error)
+                connection = try Connection(settings.connection, mode: .replication, application: Self.application)
+            }
         }
-        func again(_ reason: String) throws -> BackupRecord {
+        return try take(approach, connection, server, catalogue, wal)
+    }
+
+    /// How to take it after all; throws what went wrong where that would go wrong again.
+    private func other(than approach: BackupApproach, after obstacle: any Error) throws -> BackupApproach {
+        switch obstacle {
+        case let damage as ReferenceDamage:
+            return readingEverything("backup \(approach.reference?.id ?? "") is damaged: \(damage.failure.message)")
+        case is RelationsTruncatedMeanwhile:
+            return readingEverything("a table was cut shorter while the backup began")
+        case let failure as Failure where failure.code == .serverError && failure.hasSQLState(Self.undefinedFile):
+            reporter.note("a database or a tablespace was dropped meanwhile (\(failure.message)); beginning again")
+            return approach
+        default: throw obstacle
+        }
+        func readingEverything(_ reason: String) -> BackupApproach {
             reporter.note("\(reason); reading everything")
-            let connection = try Connection(settings.connection, mode: .replication, application: Self.application)
-            return try take(approach.readingEverything(reason), connection, server, catalogue, wal)
+            return approach.readingEverything(reason)
         }
     }
 

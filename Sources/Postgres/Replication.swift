@@ -66,7 +66,7 @@ extension Connection {
         do {
             try query("CREATE_REPLICATION_SLOT \(name.quoted)\(temporary ? " TEMPORARY" : "") PHYSICAL RESERVE_WAL")
             return true
-        } catch let failure as Failure where failure.details.contains(where: { $0.hasPrefix("SQLSTATE 42710") }) {
+        } catch let failure as Failure where failure.hasSQLState("42710") {
             return false
         }
     }

@@ -1,4 +1,4 @@
-import PostgresModel
+package import PostgresModel
 
 /// Turns an error that the server reported into a `Failure`, with the way out where we know one.
 enum ServerFailure {
@@ -15,4 +15,9 @@ enum ServerFailure {
             }
         return Failure(code, "could not run a command on PostgreSQL: \(message)", details: details, hint: hint ?? ours)
     }
+}
+
+extension Failure {
+    /// True for what a server reported under this SQLSTATE (PostgreSQL documentation: appendix A).
+    package func hasSQLState(_ state: String) -> Bool { details.contains { $0.hasPrefix("SQLSTATE \(state) ") } }
 }
