@@ -34,6 +34,8 @@ final class DirectArchiver: Sendable {
         var taken = 0
         var written = 0
         var isCompressed: [Bool]
+        /// So many buffers waited that they are compressed quickly until none does.
+        var isPressed = false
         var isClosed = false
         var failure: (any Error)?
         /// The end of the last segment that is archived.
@@ -138,14 +140,16 @@ final class DirectArchiver: Sendable {
         }
     }
 
-    /// The next buffer to compress, and whether so many wait that it should be done quickly: WAL that is not here yet is on the
-    /// primary's disk, where it may take the room of what it needs, and nowhere else.
+    /// The next buffer to compress, and whether that should be done quickly: WAL that is not here yet is on the primary's disk,
+    /// where it may take the room of what it needs, and nowhere else.
     private func next() -> (Int, isPressed: Bool)? {
         progress.wait { progress -> (Int, isPressed: Bool)?? in
             if progress.failure != nil { return .some(nil) }
             if progress.taken < progress.filled {
                 progress.taken += 1
-                return (progress.taken - 1, progress.filled - progress.taken >= Self.depth / 2)
+                let waiting = progress.filled - progress.taken
+                progress.isPressed = waiting >= Self.depth / 2 || (progress.isPressed && waiting > 0)
+                return (progress.taken - 1, progress.isPressed)
             }
             return progress.isClosed ? .some(nil) : nil
         }
