@@ -220,8 +220,8 @@ class Server:
                 self.call("pg_basebackup", "-c", "fast", "-X", "none", "--no-slot", "-d", self.connection, "-D", self.before_backlog)
             self.sql("CREATE DATABASE backlog")
             self.call("pgbench", "-i", "-q", "-s", max(1, megabytes // 100), *self.client_options, "backlog")
-            self.sql("CHECKPOINT")
             while self._written_since(begin) < megabytes / 2:
+                self.sql("CHECKPOINT")  # page images follow
                 self.call("pgbench", *self.client_options, "-n", "-N", "-c", "4", "-T", "2", "backlog")
             self.sql("CREATE TABLE filling (id int, first text, second text, at timestamptz)", "backlog")
             while self._written_since(begin) < megabytes:

@@ -59,10 +59,13 @@ package struct WALPrefetcher: Sendable {
             return window.cannotPrepare(segment)
         }
         do {
-            let outcome = try WALFetch(prefetch.archive, threads: 1).run(name, to: temporary)
-            guard outcome == .delivered, Directory.move(temporary, to: prefetch.readyPath(segment)) else {
+            guard try WALFetch(prefetch.archive, threads: 2).run(name, to: temporary) == .delivered else {
                 return window.cannotPrepare(segment)
             }
+            // The server makes durable what it takes, and waits for that (src/backend/access/transam/xlogarchive.c,
+            // KeepFileRestoredFromArchive): most of it should be on disk by then.
+            try File(temporary, .update).startWriteback(from: 0, count: prefetch.archive.segmentSize.bytes)
+            guard Directory.move(temporary, to: prefetch.readyPath(segment)) else { return window.cannotPrepare(segment) }
         } catch let failure as Failure where failure.code == .damaged {
             return window.cannotPrepare(segment)  // who delivers it will say so
         }
