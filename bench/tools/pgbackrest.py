@@ -77,6 +77,10 @@ pg1-database=postgres
     def get(self) -> str:
         return shlex.join(map(str, self._command("archive-get"))) + ' "$segment" "$target"'
 
+    def restore_command(self) -> str:
+        # The recovery is of a copy, in another directory than that of the server.
+        return super().restore_command().replace("archive-get", '--pg1-path="$PWD" archive-get')
+
     def startup(self) -> list:
         return [self.program, "version"]
 
