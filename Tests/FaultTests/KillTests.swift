@@ -162,10 +162,11 @@ extension TestServer {
 }
 
 /// Moments spread over a command's whole duration, one at random in each equal part of it, until `count` kills have met
-/// a running process. A command that is quicker than its measure is not killed; then another moment takes its place.
+/// a running process. A command that is quicker than its measure is not killed; then another moment takes its place, and the
+/// measure, which was taken at a slower moment of the machine, becomes less.
 struct KillMoments {
     private var generator: SeededGenerator
-    private let seconds: Double
+    private var seconds: Double
     private let count: Int
     private var killed = 0
     private var tried = 0
@@ -191,5 +192,7 @@ struct KillMoments {
         return seconds * (part + Double.random(in: 0..<1, using: &generator)) / Double(count)
     }
 
-    mutating func note(killed isKilled: Bool) { killed += isKilled ? 1 : 0 }
+    mutating func note(killed isKilled: Bool) {
+        if isKilled { killed += 1 } else { seconds *= 0.8 }
+    }
 }
