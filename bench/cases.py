@@ -36,6 +36,7 @@ class Entrant:
     content: Callable[[], list] | None = None  # where to count what was added
     warm: Callable[[], list] = list  # what the command will read: brought into the page cache before every run
     until: Callable[[], bool] | None = None  # for a command without an end: when to interrupt it
+    idle: float = 0  # seconds of it that the command sleeps; they do not count
     units: int = 1  # how many things one run does; the table is for one of them
     is_ours: bool = False  # the row that the others are compared with
     is_reference: bool = False  # shown for scale; does less than the others
@@ -226,7 +227,8 @@ def commit(clients: int):
 
 def get_wal(bench: Bench) -> Plan:
     """What a restore_command does: one process for each segment, one segment after another, as a recovery asks for them: it wants
-    them at pg_wal/RECOVERYXLOG, and removes each before it asks for the next."""
+    them at pg_wal/RECOVERYXLOG, takes each away from there, and replays it before it asks for the next."""
+    replay = 0.05  # seconds; a server replays some 300 MB/s
     backlog = bench.server.backlog()
     segments = backlog.segments[:bench.settings.segments]
 
@@ -234,27 +236,30 @@ def get_wal(bench: Bench) -> Plan:
         folder = tool.restored / "pg_wal"
 
         def command(get: str) -> list:
-            script = f'target=$1/RECOVERYXLOG; shift; for segment; do rm -f "$target"; {get} || exit; done'
-            return ["sh", "-c", script, "sh", folder, *segments]
+            # The shell sleeps by itself: it waits for a pipe to which nobody writes.
+            script = (f'target=$1/RECOVERYXLOG; shift; exec 9<> <(:); for segment; do {get} && mv "$target" "$target.$segment" || exit; '
+                      f'read -rt {replay} -u 9; done; true')
+            return ["bash", "-c", script, "bash", folder, *segments]
 
         def setup():
             tool.begin(bench.server, USUAL_LEVEL)
             tool.prepare_get(backlog, len(segments))
 
         def check():
-            size = content_size([folder / "RECOVERYXLOG"])
+            size = content_size([folder / f"RECOVERYXLOG.{segments[-1]}"])
             if size != 16 << 20:
                 raise Trouble(f"could not use the run: the last segment that it delivered has {size:,} bytes")
 
         return dict(setup=setup, prepare=lambda: bench.place.make(folder), command=lambda: command(tool.get()),
-                    finish=tool.clear_restored, check=check, units=len(segments), warm=tool.content_of_archive)
+                    finish=tool.clear_restored, check=check, units=len(segments), idle=replay * len(segments),
+                    warm=tool.content_of_archive)
 
     plan = Plan(bench.entrants("get", make))
     ours = next((entrant for entrant in plan.entrants if entrant.is_ours), None)
     if ours:  # the same without what it prefetches
         def command() -> list:
             shell, option, script, *rest = ours.command()
-            return [shell, option, script.replace('"$target" ||', '"$target" --no-prefetch ||'), *rest]
+            return [shell, option, script.replace('"$target" &&', '"$target" --no-prefetch &&'), *rest]
 
         alone = replace(ours, label="pgark --no-prefetch", setup=nothing, command=command, is_ours=False, is_reference=True)
         plan.entrants.insert(1, alone)

@@ -83,6 +83,7 @@ def run_entrant(bench: Bench, entrant: Entrant, row: Row, facts: dict) -> None:
         outcome, output = run_measured(bench, entrant, row, command)
         entrant.check()
         figures = outcome.figures
+        figures.wall -= entrant.idle
         figures.added = content_size(entrant.content()) - before if entrant.content else None
         figures.facts = {**facts, **entrant.tool.facts(output)}
         row.runs.append(figures)
