@@ -16,17 +16,20 @@ struct TimelineStream {
 
     /// The server's word on its end of WAL, and when.
     var serverEnd = LSN.zero
+    /// Of the last message that says, by its end, something of a time.
     private var lastClock: Timestamp?
     /// Everything that was committed by then is before `serverEnd`.
     private var provableTime: Timestamp?
+    /// A standby's clock says nothing of what its primary has committed by then.
+    private let isFromStandby: Bool
     /// What was noted last.
     private var noted: WALArchive.Moment?
     /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
     let acknowledged: LSN
+    private var wasData = false
     private var lastMessage = Deadline.now
     private var mustReply = false
     private var lastReply = Deadline.now
-    var lastFlush = Deadline.now
     private var lastMoment: UInt64 = 0
     private var grace: Deadline?
 
@@ -40,6 +43,7 @@ struct TimelineStream {
     private static let momentInterval: UInt64 = 1_000_000_000
 
     init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
+        isFromStandby = try connection.show("in_hot_standby") == "on"
         noted = try archive.moment(of: timeline)
         acknowledged = noted?.durableLSN ?? start
         self.connection = connection
@@ -97,12 +101,13 @@ struct TimelineStream {
         return end.isOver
     }
 
-    /// Takes messages until the socket is empty, a reply is due, or unflushed bytes grow old.
+    /// Takes messages until the socket is empty, a reply is due, or unflushed bytes may have grown old.
     private mutating func drain() throws -> Connection.CopyMessage {
+        let begin = Deadline.now
         while true {
             let outcome = try connection.copyMessage { try take($0) }
             guard outcome == .message else { return outcome }
-            if mustReply || (position.hasUnflushed && Deadline.now - lastFlush > Self.flushInterval) { return .message }
+            if mustReply || (position.hasUnflushed && Deadline.now - begin > Self.flushInterval) { return .message }
         }
     }
 
@@ -111,20 +116,23 @@ struct TimelineStream {
         switch try ReplicationMessage(bytes) {
         case .walData(let start, let end, let clock, _):
             try position.check(start: start)
-            hear(end, clock)
+            hear(end, clock, isKeepalive: false)
             try write(UnsafeRawBufferPointer(rebasing: bytes[ReplicationMessage.headerSize...]))
         case .keepalive(let end, let clock, let replyRequested):
-            hear(end, clock)
+            hear(end, clock, isKeepalive: true)
             mustReply = mustReply || replyRequested
         }
     }
 
     /// A message's end may be a little older than its clock: the server reads the one before the other. So an end proves
-    /// only the clock of the message before (PostgreSQL: src/backend/replication/walsender.c, XLogSendPhysical).
-    private mutating func hear(_ end: LSN, _ clock: Timestamp) {
+    /// only the clock of the message before (PostgreSQL: src/backend/replication/walsender.c, XLogSendPhysical). A keepalive
+    /// repeats the end of what was sent last, so directly behind data it proves nothing new (WalSndKeepalive).
+    private mutating func hear(_ end: LSN, _ clock: Timestamp, isKeepalive: Bool) {
+        serverEnd = max(serverEnd, end)
+        if isFromStandby || (isKeepalive && wasData) { return wasData = false }
         provableTime = lastClock
         lastClock = clock
-        serverEnd = max(serverEnd, end)
+        wasData = !isKeepalive
     }
 
     private mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -178,7 +186,6 @@ struct TimelineStream {
         let received = position.written - archive.segmentSize.start(of: position.flushed)
         try replies.during(update) { try file.synchronize(received: received) }
         position.didFlush()
-        lastFlush = Deadline.now
         try reply()
         try replies.during(update) { try file.makeRoom(received: received) }
     }
@@ -213,7 +220,7 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        guard let time = isCaughtUp ? provableTime : noted?.time else { return }
+        guard let time = (isCaughtUp ? provableTime : nil) ?? noted?.time else { return }
         let moment = WALArchive.Moment(
             timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
         guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }

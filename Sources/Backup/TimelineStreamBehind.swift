@@ -33,7 +33,6 @@ extension TimelineStream {
     }
 
     mutating func noticeArchived(_ end: LSN?) throws {
-        lastFlush = Deadline.now
         guard let end, end > position.flushed else { return }
         position.didFlush(upTo: end)
         try reply()

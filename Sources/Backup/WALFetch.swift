@@ -39,12 +39,27 @@ package struct WALFetch {
             return .delivered
         case .partial(let bytes) where bytes < WALPageHeader.size:
             return try absent(segment)  // begun, and nothing of it was ever acknowledged
-        case .partial:
+        case .partial(let bytes):
+            try requireLast(segment, bytes)
             let limit = try shareOfUnfinished(segment)
             return .deliveredPartial(bytes: try deliver(segment, to: path, limit: limit))
         case nil:
             return try absent(segment)
         }
+    }
+
+    /// An unfinished segment ends a recovery. Where its timeline goes on behind it, what lies between is missing: no recovery may
+    /// end there unnoticed.
+    private func requireLast(_ segment: WALSegment, _ bytes: Int) throws {
+        let start = segment.start(size: archive.segmentSize)
+        if let until, until <= start + bytes { return }
+        guard try archive.ranges().contains(where: { $0.timeline == segment.timeline && $0.from > start }) else { return }
+        // A receiver may have finished it meanwhile and gone on.
+        guard case .partial? = try archive.place(of: segment) else { return }
+        throw Failure(
+            .walGap, "could not get \(name(segment)): only \(bytes) bytes of it are stored, and what follows is not",
+            details: try archive.ranges().map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
+            hint: "Restore to a target before the gap, or from a backup taken after it: pgark wal status")
     }
 
     // MARK: Absence

@@ -32,7 +32,12 @@ struct WALSession {
             reporter.note("WAL stream: from \(connection.location), timeline \(timeline), at \(aligned), slot \(slot)")
             var stream = try TimelineStream(
                 connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned)
-            next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
+            do {
+                next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
+            } catch let failure as Failure where failure.isOfInvalidatedSlot {
+                try dropInvalidated(slot, failure)
+                throw failure
+            }
             if let next {
                 reporter.note("WAL stream: timeline \(timeline) ends at \(next.start), timeline \(next.timeline) follows")
             }
@@ -76,6 +81,13 @@ struct WALSession {
             try connection.createReplicationSlot(temporary, temporary: true)
             return temporary
         }
+    }
+
+    /// A slot that idle_replication_slot_timeout took holds nothing and never streams again, though it still has a position
+    /// (src/backend/replication/slot.c, InvalidatePossiblyObsoleteSlot). The next session makes it anew.
+    private func dropInvalidated(_ slot: SlotName, _ failure: Failure) throws {
+        reporter.note("WAL stream: the replication slot \(slot) was invalidated (\(failure.message)); it is made anew")
+        try Connection(conninfo, mode: .replication, application: settings.application).dropReplicationSlot(slot)
     }
 
     // MARK: Where to begin
@@ -201,5 +213,12 @@ struct WALSession {
         } catch let failure as Failure where failure.code == .walGap {
             return false
         }
+    }
+}
+
+extension Failure {
+    /// Says src/backend/replication/slot.c, ReplicationSlotAcquire.
+    fileprivate var isOfInvalidatedSlot: Bool {
+        hasSQLState("55000") && message.contains("can no longer access replication slot")
     }
 }

@@ -171,15 +171,20 @@ package struct WALArchive: Sendable {
         try (Directory.names(in: incoming) ?? []).compactMap { WALSegment(name: $0, size: segmentSize) }
     }
 
-    /// The received file becomes a complete segment. It is durable already; the new name is when this returns.
+    /// The received file becomes a complete segment. It is durable already; the new name is when this returns. Of one that is
+    /// there already, received earlier, the content must be equal; it is replaced, for its last sync may have failed.
     package func complete(_ segment: WALSegment) throws {
-        try Directory.rename(partialPath(segment), to: completePath(segment))
+        let partial = partialPath(segment)
+        try requireBegins(File(partial, .read), with: completePath(segment), bytes: segmentSize.bytes)
+        try Directory.rename(partial, to: completePath(segment))
     }
 
     /// Compresses a complete segment into the archive and then removes its raw form. Where the archive has it already,
     /// the contents must be equal.
     package func archive(_ segment: WALSegment, level: CompressionLevel) throws {
         let source = completePath(segment)
+        // What was received twice may have been archived once already.
+        if try !Directory.exists(source), try Directory.exists(archivedPath(segment)) { return }
         _ = try keep(File(source, .read), at: archivedPath(segment), level: level)
         try Directory.remove(source)
     }

@@ -19,7 +19,10 @@ extension WALArchive {
         for range in try path(to: timeline, ranges) {
             if let frontier, range.from > frontier.position {
                 let isExplained =
-                    lost.contains { $0.fromLSN < range.from && $0.toLSN > frontier.position }
+                    lost.contains { gap in
+                        (gap.timeline == range.timeline || gap.timeline == frontier.timeline) && gap.fromLSN <= frontier.position
+                            && gap.toLSN >= range.from
+                    }
                     || removed[range.timeline].map { range.from <= $0 } == true
                 guard isExplained else { return frontier }
             }
@@ -53,9 +56,17 @@ extension WALArchive {
                 continue
             }
             if try Directory.exists(archivedPath(segment)), try isPartOfArchived(segment) {
+                // Whoever archived it may have been killed before its name was durable.
+                try Directory.synchronize(archivedPath(segment).removingLastComponent())
+                try Directory.synchronize(wal)
                 try Directory.remove(partialPath(segment))
             } else {
                 try cutOffRoom(segment)
+                // Its receiver was killed between its last sync and its new name.
+                if try receivedBytes(of: segment) == segmentSize.bytes {
+                    try File(partialPath(segment), .update).synchronize()
+                    try complete(segment)
+                }
             }
         }
     }
@@ -75,10 +86,14 @@ extension WALArchive {
         let size = try receivedBytes(of: segment) ?? 0
         var offset = 0
         var isEqual = true
-        try CompressedFile.read(archivedPath(segment)) { bytes in
-            let own = try file.bytes(at: offset, count: max(0, min(bytes.count, size - offset)))
-            isEqual = isEqual && own.withUnsafeBytes { $0.elementsEqual(bytes.prefix(own.count)) }
-            offset += bytes.count
+        do {
+            try CompressedFile.read(archivedPath(segment)) { bytes in
+                let own = try file.bytes(at: offset, count: max(0, min(bytes.count, size - offset)))
+                isEqual = isEqual && own.withUnsafeBytes { $0.elementsEqual(bytes.prefix(own.count)) }
+                offset += bytes.count
+            }
+        } catch let failure as Failure where failure.code == .damaged {
+            return false
         }
         return isEqual && offset >= size
     }

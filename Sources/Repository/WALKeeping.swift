@@ -73,7 +73,10 @@ extension WALArchive {
     func keep(_ source: File, at target: FilePath, level: CompressionLevel) throws -> Kept {
         try createFolder(of: target)
         if try !Directory.exists(target), try compress(source, to: target, level: level) { return .stored }
-        try requireEqual(source, target)
+        do { try requireEqual(source, target) } catch let failure as Failure where failure.code == .damaged {
+            try setAside(target)
+            return try keep(source, at: target, level: level)
+        }
         // Whoever gave it its name may not have come to that yet.
         try Directory.synchronize(target.removingLastComponent())
         return .present
@@ -104,6 +107,13 @@ extension WALArchive {
             stored.discard()
             throw error
         }
+    }
+
+    /// What cannot be read any more and is here again, whole, gives its name to that. It stays beside it, for whoever wants to know
+    /// what became of it.
+    private func setAside(_ target: FilePath) throws {
+        let aside = FilePath(target.string + ".damaged")
+        try Directory.rename(target, to: aside)
     }
 
     // MARK: Equal, or in conflict

@@ -43,6 +43,24 @@ struct WALFetchTests {
         }
     }
 
+    @Test("is missing where only its first part is stored and its timeline goes on behind it: no recovery ends there")
+    func partialBeforeGap() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putPartial(Self.segment(3), bytes: 5000)
+            try example.putArchived(Self.segment(5))
+            let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(3)) }
+            #expect(failure.code == .walGap && failure.message.contains(Self.name(3)), "\(failure)")
+            try Self.expectNothing(example)
+            // One that ends before what is missing gets what there is.
+            let start = Self.segment(3).start(size: Self.size)
+            for (until, isEnough) in [(5000, true), (5001, false)] {
+                let outcome = try? WALFetch(example.archive, until: start + until).run(Self.name(3), to: Self.target(example))
+                #expect(outcome == (isEnough ? .deliveredPartial(bytes: 5000) : nil))
+            }
+        }
+    }
+
     @Test("is delivered whole from the archive and from incoming")
     func delivered() throws {
         try RepositoryExample.with { example in

@@ -29,6 +29,35 @@ struct SlotTests {
         }
     }
 
+    @Test("that the server invalidated because it was idle is made anew, by the receiver and by a backup without one")
+    func idle() throws {
+        try TestSite.with(18) { site in
+            let node = try site.primary(
+                settings: ["idle_replication_slot_timeout": "1s", "wal_keep_size": "1GB"], initdb: ["--wal-segsize=1"])
+            let pgark = try site.pgark(node)
+            let receiver = try pgark.receive()
+            try pgark("backup")
+            try node.createMarkers(1)
+            try receiver.stop()
+            func invalidate() throws {
+                try eventually("the slot is invalidated") {
+                    try node.writeWAL(megabytes: 1)
+                    try node.sql("CHECKPOINT")
+                    let why = "SELECT coalesce(invalidation_reason, '') FROM pg_replication_slots WHERE slot_name = 'pgark'"
+                    return try node.value(why) == "idle_timeout"
+                }
+            }
+            try invalidate()
+            try pgark("backup")
+            try invalidate()
+            let again = try pgark.receive(log: "again.log")
+            try node.sql("INSERT INTO marker VALUES (2)")
+            try pgark.waitUntilStored(try node.lsn())
+            #expect(again.output.contains("was invalidated") && !again.output.contains("GAP"), "\(again.output)")
+            try expectMarkers(2, pgark, "idle", [])
+        }
+    }
+
     @Test("that was away for longer than its budget leaves a gap, which a new backup ends; around the gap everything restores")
     func overBudget() throws {
         try TestSite.with(18) { site in

@@ -100,19 +100,6 @@ struct WALArchiveTests {
         }
     }
 
-    @Test("keeps the raw form where the archived one is damaged")
-    func damagedArchive() throws {
-        try RepositoryExample.with { example in
-            let segment = Self.segment(3)
-            try example.putArchived(segment)
-            try File(example.archive.archivedPath(segment), .update).truncate(to: 20)
-            try example.putComplete(segment)
-            let failure = try #require(throws: Failure.self) { try example.archive.archive(segment, level: .standard) }
-            #expect(failure.code == .damaged)
-            #expect(try Directory.exists(example.archive.completePath(segment)))
-        }
-    }
-
     // MARK: Ranges
 
     @Test("shows contiguous stretches of each timeline, with gaps between them")

@@ -109,6 +109,52 @@ struct WALKeepingTests {
         }
     }
 
+    @Test("that comes again while it waits to be archived is compared, and may be archived twice")
+    func completedAgain() throws {
+        try RepositoryExample.with { example in
+            let archive = example.archive
+            try example.putComplete(Self.segment)
+            try overwrite(archive.partialPath(Self.segment), RepositoryExample.wal(Self.segment, fill: 8))
+            let failure = try #require(throws: Failure.self) { try archive.complete(Self.segment) }
+            #expect(failure.code == .walConflict)
+            #expect(try SmallFile.read(archive.completePath(Self.segment)) == RepositoryExample.wal(Self.segment))
+            try overwrite(archive.partialPath(Self.segment), RepositoryExample.wal(Self.segment))
+            try archive.complete(Self.segment)
+            for _ in 0..<2 { try archive.archive(Self.segment, level: Self.level) }
+            #expect(try Self.isStored(RepositoryExample.wal(Self.segment), example))
+            #expect(try archive.waiting().isEmpty)
+        }
+    }
+
+    @Test("whose archived form is damaged takes its place; what was there stays beside it")
+    func damaged() throws {
+        try RepositoryExample.with { example in
+            let path = example.archive.archivedPath(Self.segment)
+            _ = try example.archive.archive(Self.segment, from: Self.source(example), level: Self.level)
+            var rotten = try #require(try SmallFile.read(path))
+            rotten[rotten.count / 2] ^= 0xFF
+            try overwrite(path, rotten)
+            // A part of it that is still here does not stop a receiver.
+            try example.putPartial(Self.segment, bytes: 1000)
+            try example.archive.removeLeftovers()
+            #expect(try Directory.exists(example.archive.partialPath(Self.segment)))
+            try example.putComplete(Self.segment)
+            try example.archive.archive(Self.segment, level: Self.level)
+            #expect(try Self.isStored(RepositoryExample.wal(Self.segment), example))
+            #expect(try SmallFile.read(FilePath(path.string + ".damaged")) == rotten)
+        }
+    }
+
+    @Test("that a killed receiver had whole, but not named so, is complete when the next one begins")
+    func wholePartial() throws {
+        try RepositoryExample.with { example in
+            try overwrite(example.archive.partialPath(Self.segment), RepositoryExample.wal(Self.segment))
+            try example.archive.removeLeftovers()
+            #expect(try example.archive.waiting() == [Self.segment])
+            #expect(try example.archive.place(of: Self.segment) == .complete)
+        }
+    }
+
     private static func append(_ content: [UInt8], to segment: StoredSegment) throws {
         var stored = [UInt8](repeating: 0, count: Compressor.bound(content.count))
         let count = try stored.withUnsafeMutableBytes { target in
