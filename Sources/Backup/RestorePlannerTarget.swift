@@ -78,7 +78,7 @@ extension RestorePlanner {
     /// receiver noted. A backup's end proves no moment: its time was taken after its last position.
     private func provedTime(_ stretch: WALStretch) -> Timestamp? {
         moments.values.filter { $0.durableLSN <= stretch.reach && stretch.history.contains($0.durableLSN, on: $0.timeline) }
-            .map(\.time).max()
+            .compactMap(\.time).max()
     }
 
     private func beyond(_ target: RecoveryTarget, _ record: BackupRecord, _ stretch: WALStretch, _ what: String) -> Failure {

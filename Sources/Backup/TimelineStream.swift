@@ -9,6 +9,8 @@ struct TimelineStream {
     let archive: WALArchive
     let archiver: SegmentArchiver
     let replies: HeldUpReplies
+    /// Told what is durable, before the server is.
+    private let onFlush: (TimelineID, LSN) -> Void
     var position: WALReceivePosition
     private var file: PartialSegment?
     /// There while segments are archived as they arrive. Then the current one is in no file of ours.
@@ -24,6 +26,7 @@ struct TimelineStream {
     private let isFromStandby: Bool
     /// What was noted last.
     private var noted: WALArchive.Moment?
+    private let begin: LSN
     /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
     let acknowledged: LSN
     private var wasData = false
@@ -42,10 +45,15 @@ struct TimelineStream {
     /// How often the frontier's time is written down while WAL arrives, and while none does.
     private static let momentInterval: UInt64 = 1_000_000_000
 
-    init(connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN) throws {
+    init(
+        connection: Connection, archive: WALArchive, archiver: SegmentArchiver, timeline: TimelineID, start: LSN,
+        onFlush: @escaping (TimelineID, LSN) -> Void
+    ) throws {
+        self.onFlush = onFlush
         isFromStandby = try connection.show("in_hot_standby") == "on"
         noted = try archive.moment(of: timeline)
         acknowledged = noted?.durableLSN ?? start
+        begin = start
         self.connection = connection
         self.archive = archive
         self.archiver = archiver
@@ -186,6 +194,7 @@ struct TimelineStream {
         let received = position.written - archive.segmentSize.start(of: position.flushed)
         try replies.during(update) { try file.synchronize(received: received) }
         position.didFlush()
+        onFlush(position.timeline, position.flushed)
         try reply()
         try replies.during(update) { try file.makeRoom(received: received) }
     }
@@ -220,9 +229,9 @@ struct TimelineStream {
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
         // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        guard let time = (isCaughtUp ? provableTime : nil) ?? noted?.time else { return }
-        let moment = WALArchive.Moment(
-            timeline: position.timeline, durableLSN: position.flushed, time: max(time, noted?.time ?? time))
+        let times = [isCaughtUp ? provableTime : nil, noted?.time].compactMap(\.self)
+        guard !times.isEmpty || position.flushed > begin else { return }
+        let moment = WALArchive.Moment(timeline: position.timeline, durableLSN: position.flushed, time: times.max())
         guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
         try archive.note(moment)
         noted = moment

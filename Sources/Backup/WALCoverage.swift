@@ -72,13 +72,18 @@ final class WALCoverage {
             case .archived, .complete: break
             case .partial(let bytes):
                 guard segment == last, segment.start(size: archive.segmentSize) + bytes >= end else { return false }
-                // Its receiver makes it durable; we do not take its word for it.
-                guard let file = try? File(archive.partialPath(segment), .read) else { return false }  // just completed
-                try file.synchronize()
+                guard try isProved(end, on: timeline) else { return false }
             }
             segment = segment.next
         }
         return true
+    }
+
+    /// Only who wrote it knows that it is durable: to another process a sync of the same file succeeds also where the
+    /// writer's has just failed (Linux reports a failed write to those who had the file open then).
+    private func isProved(_ end: LSN, on timeline: TimelineID) throws -> Bool {
+        if own?.receiver.hasFlushed(end, on: timeline) == true { return true }
+        return try archive.moment(of: timeline).map { $0.durableLSN >= end } ?? false
     }
 
     func end() {

@@ -43,6 +43,7 @@ package final class WALReceiver: Sendable {
         var isStopping = false
         var isEnded = false
         var failure: (any Error)?
+        var flushed: (timeline: TimelineID, lsn: LSN)?
     }
 
     private let repository: Repository
@@ -69,6 +70,11 @@ package final class WALReceiver: Sendable {
             if shared.isEnded { throw Failure(.interrupted, "interrupted before the WAL stream began") }
             return nil
         }
+    }
+
+    /// True where this receiver itself made the WAL of a timeline durable up to there.
+    func hasFlushed(_ lsn: LSN, on timeline: TimelineID) -> Bool {
+        shared.read { $0.flushed.map { $0.timeline == timeline && $0.lsn >= lsn } ?? false }
     }
 
     package func failure() -> (any Error)? { shared.read { $0.failure } }
@@ -103,7 +109,9 @@ package final class WALReceiver: Sendable {
                         wasStreaming = true
                         pause = Self.shortestPause
                         shared.change { $0.isStreaming = true }
-                    }, isEnding: { isEnding })
+                    },
+                    onFlush: { [shared] timeline, lsn in shared.change { $0.flushed = (timeline, lsn) } },
+                    isEnding: { isEnding })
             } catch let failure as Failure where failure.mayPass {
                 if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
                 let facts = failure.details.isEmpty ? "" : " (\(failure.details.joined(separator: "; ")))"

@@ -16,7 +16,9 @@ struct WALSession {
     let reporter: Reporter
 
     /// Returns when `isEnding` says so or when the server ends the stream (it does at a shutdown).
-    func run(onStreaming: () -> Void, isEnding: () -> Bool) throws {
+    func run(
+        onStreaming: () -> Void, onFlush: @escaping (TimelineID, LSN) -> Void, isEnding: () -> Bool
+    ) throws {
         let connection = try Connection(conninfo, mode: .replication, application: settings.application)
         let identity = try connection.identifySystem()
         let archive = try prepareArchive(connection, identity)
@@ -31,7 +33,8 @@ struct WALSession {
             let aligned = archive.segmentSize.start(of: start)
             reporter.note("WAL stream: from \(connection.location), timeline \(timeline), at \(aligned), slot \(slot)")
             var stream = try TimelineStream(
-                connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned)
+                connection: connection, archive: archive, archiver: archiver, timeline: timeline, start: aligned,
+                onFlush: onFlush)
             do {
                 next = try stream.run(slot: slot, onStreaming: onStreaming, isEnding: isEnding)
             } catch let failure as Failure where failure.isOfInvalidatedSlot {

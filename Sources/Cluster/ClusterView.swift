@@ -48,8 +48,7 @@ package struct ClusterView: Sendable {
     /// The end of what is durable in the repository: what was reported to the server, else what lies there.
     var durableLSN: LSN? {
         guard repository.receiver.isRunning, let flushed = receiverSender?.flushedLSN else {
-            return repository.receiver.caughtUp.map { max($0.position, repository.receiver.receivedLSN ?? .zero) }
-                ?? repository.receiver.receivedLSN
+            return [repository.receiver.durableLSN, repository.receiver.receivedLSN].compactMap(\.self).max()
         }
         return flushed
     }

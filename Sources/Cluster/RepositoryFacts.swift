@@ -25,8 +25,8 @@ package struct RepositoryFacts: Sendable {
         /// The end of the WAL that is stored.
         package var receivedLSN: LSN?
         package var timeline: TimelineID?
-        /// A moment at which everything that the server had was durable here, and the position then.
-        package var caughtUp: (time: Timestamp, position: LSN)?
+        /// What the receiver noted as durable last.
+        package var durableLSN: LSN?
     }
 
     package struct Backup: Sendable {

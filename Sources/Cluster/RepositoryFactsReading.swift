@@ -47,7 +47,7 @@ extension RepositoryFacts {
         receiver.isRunning = try part.archive.isReceiving()
         receiver.receivedLSN = part.wal.ranges.last?.to
         receiver.timeline = part.wal.ranges.last?.timeline
-        if let moment = try part.archive.moment() { receiver.caughtUp = (moment.time, moment.durableLSN) }
+        receiver.durableLSN = try part.archive.moment()?.durableLSN
     }
 
     private mutating func readBackups(_ inventory: Inventory) throws {

@@ -90,7 +90,7 @@ package struct Retention: Sendable {
         self.backups = backups.sorted {
             ($0.system, $0.timeline, $0.endLSN, $0.endTime) > ($1.system, $1.timeline, $1.endLSN, $1.endTime)
         }
-        let evidence = (backups.map(\.endTime) + systems.flatMap { $0.wal.moments.values.map(\.time) }).max()
+        let evidence = (backups.map(\.endTime) + systems.flatMap { $0.wal.moments.values.compactMap(\.time) }).max()
         let horizon = evidence.map { min($0, now) } ?? now
         windowBegin = policy.windowSeconds.map { horizon - $0 }
         reasons = RetentionRules(policy: policy, backups: self.backups, systems: systems, windowBegin: windowBegin).reasons

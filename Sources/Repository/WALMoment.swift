@@ -5,13 +5,14 @@ import SystemPackage
 /// Up to which moment everything is here, for each timeline: `incoming/<8 digits>.frontier`, so that one that was left keeps
 /// the last moment at which it was complete.
 extension WALArchive {
-    /// A moment of the server's clock at which all of its WAL was durable here: what a restore to a time may rely on.
+    /// A moment of the server's clock at which all of its WAL was durable here: what a restore to a time may rely on. Without a
+    /// time only so much WAL was: nobody who sent it could know what else there was by then.
     package struct Moment: Codable, Sendable, Equatable {
         package var timeline: TimelineID
         package var durableLSN: LSN
-        package var time: Timestamp
+        package var time: Timestamp?
 
-        package init(timeline: TimelineID, durableLSN: LSN, time: Timestamp) {
+        package init(timeline: TimelineID, durableLSN: LSN, time: Timestamp?) {
             self.timeline = timeline
             self.durableLSN = durableLSN
             self.time = time

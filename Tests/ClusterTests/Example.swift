@@ -66,7 +66,7 @@ struct Example {
         facts.free = ByteCount(50 << 30)
         facts.total = ByteCount(100 << 30)
         facts.systemIdentifier = system
-        facts.receiver = .init(isRunning: true, receivedLSN: end, timeline: .first, caughtUp: (now, end))
+        facts.receiver = .init(isRunning: true, receivedLSN: end, timeline: .first, durableLSN: end)
         facts.segmentCount = 5
         facts.backups = [backup("20270115T080000Z", ageSeconds: 3600, begin: "0/2000028", end: "0/2000120")]
         return facts
