@@ -98,6 +98,7 @@ package final class WALReceiver: Sendable {
     private func runAttempts() throws {
         var pause = Self.shortestPause
         var lastStreamed = Deadline.now
+        var hasStreamed = false
         while !isEnding {
             var wasStreaming = false
             do {
@@ -107,12 +108,14 @@ package final class WALReceiver: Sendable {
                 try session.run(
                     onStreaming: {
                         wasStreaming = true
+                        hasStreamed = true
                         pause = Self.shortestPause
                         shared.change { $0.isStreaming = true }
                     },
                     onFlush: { [shared] timeline, lsn in shared.change { $0.flushed = (timeline, lsn) } },
                     isEnding: { isEnding })
-            } catch let failure as Failure where failure.mayPass {
+            } catch let failure as Failure where failure.mayPass || (hasStreamed && failure.code == .diverged) {
+                // As to the second: after a failover the old primary may answer for a while, and the new one not.
                 if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
                 let facts = failure.details.isEmpty ? "" : " (\(failure.details.joined(separator: "; ")))"
                 reporter.note("WAL stream: \(failure.message)\(facts); trying again in \(decimal(pause, places: 1)) s")

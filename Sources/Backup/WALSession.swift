@@ -166,7 +166,15 @@ struct WALSession {
             return frontier
         }
         guard identity.timeline > frontier.timeline else {
-            throw diverged(frontier, "the server is on timeline \(identity.timeline)")
+            // What was streamed once is what servers were promised: one on an older timeline was left behind by it. But what only
+            // an archive_command brought may come from a copy that was restored elsewhere, and is no reason to forsake this one.
+            guard try archive.moments().keys.allSatisfy({ $0 <= identity.timeline }),
+                let own = try archive.frontier(of: identity.timeline)
+            else { throw diverged(frontier, "the server is on timeline \(identity.timeline)") }
+            reporter.note(
+                "WAL stream: some server archives timeline \(frontier.timeline), but \(connection.location) is on timeline "
+                    + "\(identity.timeline) and that goes on. Does a restored copy archive into this repository?")
+            return try following(own, connection, identity, archive)
         }
         let content = try connection.timelineHistory(identity.timeline).content
         let history = try TimelineHistory(parsing: content, of: identity.timeline)

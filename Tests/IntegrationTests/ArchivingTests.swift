@@ -104,6 +104,38 @@ struct ArchivingTests {
         }
     }
 
+    @Test("as a restored copy, on a new timeline, does not keep a receiver from the server that it follows")
+    func restoredCopy() throws {
+        try TestSite.with(TestMachine.newest) { site in
+            let node = try site.primary(settings: ["archive_mode": "on"], initdb: Self.segments)
+            let pgark = try site.pgark(node)
+            try node.archive(with: pgark)
+            var receiver = try pgark.receive()
+            try node.createMarkers(1)
+            try pgark("backup")
+            try pgark.waitUntilStored(try node.lsn())
+            let copy = try pgark.restore(to: "copy")
+            try copy.startBesideOriginal(settings: ["archive_mode": "on"])
+            try eventually("it is recovered") { (try? copy.value("SELECT pg_is_in_recovery()")) == "f" }
+            try copy.fillWAL(segments: 2)
+            try copy.waitUntilArchived()
+            try copy.stop()
+            #expect(try pgark("wal", "status").timelines.array.map(\.timeline.int) == [1, 2])
+
+            try receiver.stop()
+            try node.sql("INSERT INTO public.marker VALUES (2)")
+            receiver = try pgark.receive(log: "second.log")
+            try receiver.waitUntil(prints: "Does a restored copy archive into this repository?")
+            try pgark.waitUntilStored(try node.lsn())
+            #expect(try pgark("wal", "status").gaps.array.isEmpty)
+            try receiver.stop()
+            try node.stop()
+            let restored = try pgark.restore(to: "late", ["--target-timeline", "1"])
+            try restored.recover()
+            #expect(try restored.markers() == 2)
+        }
+    }
+
     @Test("is told of another segment of the same name, and of one that is not its own")
     func refused() throws {
         try TestSite.with(TestMachine.newest) { site in

@@ -55,6 +55,42 @@ struct TimelineTests {
         }
     }
 
+    @Test("the receiver takes nothing from the old primary when only that answers, and goes on when the new one is back")
+    func refusesOldPrimary() throws {
+        try TestSite.with(TestMachine.newest) { site in
+            let node1 = try site.primary(settings: ["wal_keep_size": "1GB"])
+            let node2 = try site.standby(of: node1, settings: ["wal_keep_size": "1GB"])
+            let pgark = try site.pgark(node1, node2)
+            let receiver = try pgark.receive()
+            try node1.createMarkers(1)
+            let position = try node1.lsn()
+            try eventually("node2 has the row") { (try? node2.markers()) == 1 }
+            try pgark.waitUntilStored(position)
+            try node1.stop()
+            try node2.promote()
+            try node2.sql("INSERT INTO public.marker VALUES (2)")
+            try pgark.waitUntilStored(try node2.lsn())
+
+            try node2.stop()
+            try node1.start()
+            try node1.sql("INSERT INTO public.marker VALUES (3)")
+            try receiver.waitUntil(prints: "the server is on timeline 1")
+            try node1.stop()
+            try node2.start()
+            try node2.sql("INSERT INTO public.marker VALUES (4)")
+            try pgark.waitUntilStored(try node2.lsn())
+            #expect(receiver.status == nil)
+            let timelines = try pgark("wal", "status").timelines.array
+            #expect(timelines.map(\.timeline.int) == [1, 2])
+            try node2.stop()
+            try node1.start()
+            try receiver.stop()
+            // One that only begins has no reason to believe that it will pass.
+            let error = try pgark.fails(.diverged, 3, "wal", "receive")
+            #expect(error.detail.string?.contains("the server is on timeline 1") == true, "\(error)")
+        }
+    }
+
     @Test("and two more while it was away, the receiver takes one timeline after the other")
     func severalTimelines() throws {
         try TestSite.with(TestMachine.newest) { site in
