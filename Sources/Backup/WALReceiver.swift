@@ -100,11 +100,13 @@ package final class WALReceiver: Sendable {
         var lastStreamed = Deadline.now
         var hasStreamed = false
         while !isEnding {
+            let isFirst = !hasStreamed
             var wasStreaming = false
             do {
                 defer { if wasStreaming { lastStreamed = Deadline.now } }
                 let session = WALSession(
-                    repository: repository, settings: settings, conninfo: try settings.connection(), reporter: reporter)
+                    repository: repository, settings: settings, conninfo: try settings.connection(), isFirst: isFirst,
+                    reporter: reporter)
                 try session.run(
                     onStreaming: {
                         wasStreaming = true
@@ -114,8 +116,7 @@ package final class WALReceiver: Sendable {
                     },
                     onFlush: { [shared] timeline, lsn in shared.change { $0.flushed = (timeline, lsn) } },
                     isEnding: { isEnding })
-            } catch let failure as Failure where failure.mayPass || (hasStreamed && failure.code == .diverged) {
-                // As to the second: after a failover the old primary may answer for a while, and the new one not.
+            } catch let failure as Failure where failure.mayPass {
                 if let patience = settings.patienceSeconds, Double(Deadline.now - lastStreamed) / 1e9 > patience { throw failure }
                 let facts = failure.details.isEmpty ? "" : " (\(failure.details.joined(separator: "; ")))"
                 reporter.note("WAL stream: \(failure.message)\(facts); trying again in \(decimal(pause, places: 1)) s")

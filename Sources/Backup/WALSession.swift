@@ -13,6 +13,9 @@ struct WALSession {
     let settings: WALReceiver.Settings
     /// Where this session connects to.
     let conninfo: String
+    /// False where this receiver has streamed already: what does not fit then may be an old primary that answers in place of the
+    /// new one for a while.
+    let isFirst: Bool
     let reporter: Reporter
 
     /// Returns when `isEnding` says so or when the server ends the stream (it does at a shutdown).
@@ -170,7 +173,10 @@ struct WALSession {
             // an archive_command brought may come from a copy that was restored elsewhere, and is no reason to forsake this one.
             guard try archive.moments().keys.allSatisfy({ $0 <= identity.timeline }),
                 let own = try archive.frontier(of: identity.timeline)
-            else { throw diverged(frontier, "the server is on timeline \(identity.timeline)") }
+            else {
+                let failure = diverged(frontier, "the server is on timeline \(identity.timeline)")
+                throw isFirst ? failure : Failure(.serverUnreachable, failure.message, details: failure.details)
+            }
             reporter.note(
                 "WAL stream: some server archives timeline \(frontier.timeline), but \(connection.location) is on timeline "
                     + "\(identity.timeline) and that goes on. Does a restored copy archive into this repository?")
