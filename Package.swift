@@ -63,7 +63,8 @@ let package = Package(
             name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system],
             swiftSettings: rules),
         .testTarget(
-            name: "BackupTests", dependencies: ["Backup", "Repository", "Storage", "PostgresModel", "TestSupport", system],
+            name: "BackupTests",
+            dependencies: ["Backup", "Repository", "Storage", "PostgresModel", "TestSupport", "Lab", system],
             swiftSettings: rules),
         .testTarget(
             name: "RepositoryTests", dependencies: ["Repository", "Storage", "PostgresModel", "CLinux", "TestSupport", system],

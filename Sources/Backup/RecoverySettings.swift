@@ -24,7 +24,7 @@ package struct RecoverySettings {
     private static let decided =
         targets + [
             "restore_command", "recovery_target_inclusive", "recovery_target_timeline", "recovery_target_action",
-            "primary_conninfo", "primary_slot_name", "recovery_end_command", "archive_cleanup_command",
+            "primary_conninfo", "primary_slot_name", "recovery_end_command", "archive_cleanup_command", "archive_mode",
         ]
 
     package func write() throws {
@@ -51,6 +51,8 @@ package struct RecoverySettings {
 
     private func block() -> String {
         var values: [(String, String)] = [("restore_command", settings.restoreCommand)]
+        // A copy that archived would put its new timeline beside that of the server that it was made of.
+        if settings.standby == nil, !settings.archives { values.append(("archive_mode", "off")) }
         if let standby = settings.standby {
             values.append(("primary_conninfo", standby.primaryConnection))
             values.append(("primary_slot_name", standby.slot ?? ""))

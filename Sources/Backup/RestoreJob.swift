@@ -11,12 +11,15 @@ package struct RestoreJob {
         package var restoreCommand: String
         /// Become a standby of this server (a connection string without a password), not a primary.
         package var standby: Standby?
+        /// Archive as the server does that it is made of; a standby does in any case, from its promotion on.
+        package var archives: Bool
         /// Threads that read and write.
         package var threads: Int
 
-        package init(restoreCommand: String, standby: Standby?, threads: Int) {
+        package init(restoreCommand: String, standby: Standby?, archives: Bool = false, threads: Int) {
             self.restoreCommand = restoreCommand
             self.standby = standby
+            self.archives = archives
             self.threads = threads
         }
     }

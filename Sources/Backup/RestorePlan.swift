@@ -103,6 +103,7 @@ package struct RestorePlanner {
         let history = try history(of: timeline)
         let choice = try choose(target, history, chosen)
         let reach = try reach(of: choice.record, along: history)
+        if target.point == .endOfWAL { try requireEnd(reach, of: choice.record, along: history) }
         var (recoveryTarget, remark) = try resolve(target, choice.record, history, reach)
         // By its number: a newer one may appear before the server asks for the newest.
         recoveryTarget.timeline = .id(timeline)
@@ -233,6 +234,25 @@ package struct RestorePlanner {
             hint: "See what is stored: pgark wal status. Another backup may be whole: pgark list")
     }
 
+    /// A recovery to the end of WAL must come to where it is known that WAL was: what is stored behind a gap, or what a receiver made
+    /// durable, along the history.
+    private func requireEnd(_ reach: LSN, of record: BackupRecord, along history: TimelineHistory) throws {
+        let known = ranges.map { ($0.timeline, $0.to) } + moments.values.map { ($0.timeline, $0.durableLSN) }
+        let missing = known.filter { timeline, position in
+            switch history.end(of: timeline) {
+            case .none: false
+            case .some(.none): position > reach
+            // The next timeline's first segment repeats the one in which this was left.
+            case .some(.some(let end)): segmentSize.start(of: min(position, end)) > reach
+            }
+        }
+        guard let end = missing.map(\.1).max() else { return }
+        throw Failure(
+            .targetUnreachable, "could not restore backup \(record.id) to the end of WAL: what follows \(reach) is missing",
+            details: ["WAL of this history is or was stored up to \(end)"],
+            hint: "Restore a backup from after the gap (pgark list), or up to it: --target-lsn \(reach)")
+    }
+
     private func remarks(_ target: RecoveryTarget, _ record: BackupRecord) -> [String] {
         var remarks: [String] = []
         if isDamaged(record) {
@@ -242,10 +262,6 @@ package struct RestorePlanner {
             remarks.append(
                 "this backup has \(record.badPages.count) bad pages; the server had them when it was taken: pgark show \(record.id)"
             )
-        }
-        if target.point == .endOfWAL, let last = ranges.last(where: { $0.timeline == record.timeline }), last.from > record.endLSN
-        {
-            remarks.append("there is a gap in the WAL after this backup: pgark wal status")
         }
         return remarks
     }

@@ -18,18 +18,14 @@ struct TimelineStream {
 
     /// The server's word on its end of WAL, and when.
     var serverEnd = LSN.zero
-    /// Of the last message that says, by its end, something of a time.
-    private var lastClock: Timestamp?
     /// Everything that was committed by then is before `serverEnd`.
-    private var provableTime: Timestamp?
-    /// A standby's clock says nothing of what its primary has committed by then.
+    private var proved = ProvedTime()
     private let isFromStandby: Bool
     /// What was noted last.
     private var noted: WALArchive.Moment?
     private let begin: LSN
     /// Below this, what is in the partial file was acknowledged: the server must send the same bytes again.
     let acknowledged: LSN
-    private var wasData = false
     private var lastMessage = Deadline.now
     private var mustReply = false
     private var lastReply = Deadline.now
@@ -132,15 +128,10 @@ struct TimelineStream {
         }
     }
 
-    /// A message's end may be a little older than its clock: the server reads the one before the other. So an end proves
-    /// only the clock of the message before (PostgreSQL: src/backend/replication/walsender.c, XLogSendPhysical). A keepalive
-    /// repeats the end of what was sent last, so directly behind data it proves nothing new (WalSndKeepalive).
     private mutating func hear(_ end: LSN, _ clock: Timestamp, isKeepalive: Bool) {
         serverEnd = max(serverEnd, end)
-        if isFromStandby || (isKeepalive && wasData) { return wasData = false }
-        provableTime = lastClock
-        lastClock = clock
-        wasData = !isKeepalive
+        // A standby's clock says nothing of what its primary has committed by then.
+        if !isFromStandby { proved.hear(clock, isKeepalive: isKeepalive) }
     }
 
     private mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -228,10 +219,11 @@ struct TimelineStream {
     /// Writes down up to which moment of the server's clock everything is durable here.
     private mutating func note(force: Bool) throws {
         guard force || Deadline.now - lastMoment > Self.momentInterval else { return }
-        // Behind the server, a later position proves no later time; the one noted before holds for it as well.
-        let times = [isCaughtUp ? provableTime : nil, noted?.time].compactMap(\.self)
-        guard !times.isEmpty || position.flushed > begin else { return }
-        let moment = WALArchive.Moment(timeline: position.timeline, durableLSN: position.flushed, time: times.max())
+        // Behind the server, a later position proves no later time; the one noted before holds for it as well. A server's clock that
+        // was ahead for a while does not count for ever.
+        let time = isCaughtUp ? proved.time ?? noted?.time : noted?.time
+        guard time != nil || position.flushed > begin else { return }
+        let moment = WALArchive.Moment(timeline: position.timeline, durableLSN: position.flushed, time: time)
         guard moment != noted, moment.durableLSN >= noted?.durableLSN ?? .zero else { return }
         try archive.note(moment)
         noted = moment

@@ -19,12 +19,20 @@ package struct WALFetch {
     /// A recovery that ends here at the latest needs nothing behind it, though the server may ask for it: it reads ahead. It
     /// makes sure by itself that it came to its target (src/backend/access/transam/xlogrecovery.c, PerformWalRecovery).
     private let until: LSN?
+    /// The history that the recovery follows. PostgreSQL goes on with an older timeline's segments where the newer has none
+    /// (src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI), also behind the point at which that was left: what was
+    /// given up there must not come back. Nil where it is not known.
+    private let history: TimelineHistory?
 
     private let threads: Int
 
-    package init(_ archive: WALArchive, until: LSN? = nil, threads: Int = standardThreadCount) {
+    /// `timeline` is the one that the recovery is to end on.
+    package init(
+        _ archive: WALArchive, until: LSN? = nil, timeline: TimelineID? = nil, threads: Int = standardThreadCount
+    ) throws {
         self.archive = archive
         self.until = until
+        history = try timeline.flatMap { try archive.history(of: $0) }
         self.threads = threads
     }
 
@@ -33,51 +41,84 @@ package struct WALFetch {
         guard let segment = WALSegment(name: name, size: archive.segmentSize) else {
             throw Failure(.usage, "could not get \"\(name)\": it is not the name of a WAL segment or a history file")
         }
+        let limit = share(of: segment)
+        if limit <= 0 { return .absent }
         switch try archive.place(of: segment) {
         case .archived, .complete:
+            if limit < archive.segmentSize.bytes, try !hasCopy(segment) {
+                return .deliveredPartial(bytes: try deliver(segment, to: path, limit: limit))
+            }
             if try !deliverAtOnce(segment, to: path) { try deliver(segment, to: path) }
             return .delivered
         case .partial(let bytes) where bytes < WALPageHeader.size:
-            return try absent(segment)  // begun, and nothing of it was ever acknowledged
-        case .partial(let bytes):
-            try requireLast(segment, bytes)
-            let limit = try shareOfUnfinished(segment)
-            return .deliveredPartial(bytes: try deliver(segment, to: path, limit: limit))
+            return try absent(segment) ?? run(name, to: path)  // begun, and nothing of it was ever acknowledged
+        case .partial:
+            try requireLast(segment)
+            return .deliveredPartial(bytes: try deliver(segment, to: path, limit: shareOfUnfinished(segment)))
         case nil:
-            return try absent(segment)
+            return try absent(segment) ?? run(name, to: path)
         }
     }
 
-    /// An unfinished segment ends a recovery. Where its timeline goes on behind it, what lies between is missing: no recovery may
-    /// end there unnoticed.
-    private func requireLast(_ segment: WALSegment, _ bytes: Int) throws {
-        let start = segment.start(size: archive.segmentSize)
-        if let until, until <= start + bytes { return }
-        guard try archive.ranges().contains(where: { $0.timeline == segment.timeline && $0.from > start }) else { return }
-        // A receiver may have finished it meanwhile and gone on.
-        guard case .partial? = try archive.place(of: segment) else { return }
+    // MARK: The recovery's own history
+
+    /// True for a segment of which the recovery may have all that is stored.
+    package func isWhole(_ segment: WALSegment) -> Bool { share(of: segment) >= archive.segmentSize.bytes }
+
+    /// How many bytes of a segment lie before the point at which the recovery's history leaves its timeline; less than 1 where it lies
+    /// behind.
+    private func share(of segment: WALSegment) -> Int {
+        guard let end = history?.end(of: segment.timeline), let end else { return archive.segmentSize.bytes }
+        return min(end - segment.start(size: archive.segmentSize), archive.segmentSize.bytes)
+    }
+
+    /// True where the next timeline of the recovery's history has this segment too, which is asked for first and begins with the same
+    /// bytes.
+    private func hasCopy(_ segment: WALSegment) throws -> Bool {
+        guard let next = history?.successor(of: segment.timeline) else { return false }
+        return try isDeliverable(
+            WALSegment(timeline: next, holding: segment.start(size: archive.segmentSize), size: archive.segmentSize))
+    }
+
+    /// An unfinished segment ends a recovery. Where WAL goes on behind it, what lies between is missing: no recovery may end there
+    /// unnoticed.
+    private func requireLast(_ segment: WALSegment) throws {
+        // In this order: a receiver may be adding to it.
+        let wal = try StoredWAL(archive)
+        guard case .partial(let bytes)? = try archive.place(of: segment) else { return }
+        let end = segment.start(size: archive.segmentSize) + bytes
+        if let until, until <= end { return }
+        if bytes >= share(of: segment) { return }
+        guard Self.goesOn(wal, segment.timeline, behind: end) else { return }
         throw Failure(
             .walGap, "could not get \(name(segment)): only \(bytes) bytes of it are stored, and what follows is not",
-            details: try archive.ranges().map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
+            details: wal.ranges.map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
             hint: "Restore to a target before the gap, or from a backup taken after it: pgark wal status")
+    }
+
+    /// True where WAL behind this position is stored, here or on a timeline that left this one behind it, be it through others of
+    /// which nothing is stored; or where a receiver had made it durable.
+    private static func goesOn(_ wal: StoredWAL, _ timeline: TimelineID, behind position: LSN) -> Bool {
+        if wal.ranges.contains(where: { $0.timeline == timeline && $0.to > position }) { return true }
+        if let known = wal.moments[timeline], known.durableLSN > position { return true }
+        return wal.histories.values.contains { history in
+            guard let end = history.end(of: timeline), let end, end > position else { return false }
+            return wal.ranges.contains { $0.timeline > timeline && history.end(of: $0.timeline) != nil }
+        }
     }
 
     // MARK: Absence
 
-    /// A segment between stored ones of its timeline is missing, not absent: recovery must not end there unnoticed.
-    private func absent(_ segment: WALSegment) throws -> Outcome {
+    /// A segment between stored ones of its timeline is missing, not absent: recovery must not end there unnoticed. Nil where it has
+    /// arrived meanwhile.
+    private func absent(_ segment: WALSegment) throws -> Outcome? {
         _ = try Repository.reaching(archive.repository.root) { try archive.repository.requireSystem() }
-        let all = try archive.ranges()
-        let ranges = all.filter { $0.timeline == segment.timeline }
+        let wal = try StoredWAL(archive)
         let start = segment.start(size: archive.segmentSize)
-        let begin = try archive.history(of: segment.timeline)?.begin ?? .zero
-        let hasEarlier = ranges.contains { $0.from < start }
-        // On its own timeline, or on one that left this one behind the segment.
-        let hasLater =
-            try ranges.contains { $0.from > start }
-            || leavings(of: segment.timeline).contains { leaving in
-                leaving.end > start && all.contains { $0.timeline == leaving.timeline }
-            }
+        let begin = wal.histories[segment.timeline]?.begin ?? .zero
+        let hasEarlier = wal.ranges.contains { $0.timeline == segment.timeline && $0.from < start }
+        // The first bytes of a segment are no WAL yet.
+        let hasLater = Self.goesOn(wal, segment.timeline, behind: start + WALPageHeader.size)
         if let until, start >= until { return .absent }
         if let limit = try archive.removedBefore()[segment.timeline], segment.end(size: archive.segmentSize) <= limit {
             throw Failure(
@@ -85,10 +126,11 @@ package struct WALFetch {
                 details: ["WAL of timeline \(segment.timeline) was removed up to \(limit), once no backup that stays needed it"],
                 hint: "Begin with a backup that is still there: pgark list; then: pgark restore")
         }
+        if hasLater, try isDeliverable(segment) { return nil }
         if hasLater, hasEarlier || (segment.timeline > .first && segment.end(size: archive.segmentSize) > begin) {
             throw Failure(
                 .walGap, "could not get \(segment.name(size: archive.segmentSize)): it is missing between stored segments",
-                details: all.map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
+                details: wal.ranges.map { "timeline \($0.timeline): stored from \($0.from) to \($0.to)" },
                 hint: "Restore to a target before the gap, or from a backup taken after it: pgark wal status")
         }
         return .absent
@@ -112,6 +154,7 @@ package struct WALFetch {
     /// segment has its own copy, who asks stays on this one and gets all of it. Where it has none yet, what follows the
     /// point at which it left must not be taken for its WAL.
     private func shareOfUnfinished(_ segment: WALSegment) throws -> Int {
+        if history != nil { return try hasCopy(segment) ? archive.segmentSize.bytes : share(of: segment) }
         let start = segment.start(size: archive.segmentSize)
         return try leavings(of: segment.timeline).reduce(archive.segmentSize.bytes) { limit, leaving in
             let copy = WALSegment(timeline: leaving.timeline, holding: leaving.end, size: archive.segmentSize)
@@ -195,6 +238,7 @@ package struct WALFetch {
             guard offset == size || (limit != nil && offset > 0) else {
                 throw Failure(.damaged, "could not get \(name(segment)): it has \(offset) bytes where \(size) are due")
             }
+            if offset < size { try file.truncate(to: offset) }  // behind what was there, zeros
             try file.truncate(to: size)
             return offset
         } catch {

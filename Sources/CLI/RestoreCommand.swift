@@ -23,6 +23,7 @@ struct RestoreCommand: ParsableCommand {
     @Flag(help: "Bring a directory that pgark made earlier to the target, writing only what differs.") var delta = false
     @Flag(help: "Become a standby of the primary.") var standby = false
     @Option(help: "With --standby: the replication slot to stream from.") var slot: String?
+    @Flag(help: "Leave archive_mode as it was: the restored server takes the old one's place in the archive.") var archive = false
     @OptionGroup var threads: JobsOption
     @Flag(help: "Start the server when the files are in place.") var start = false
     @Flag(help: "Do not ask.") var yes = false
@@ -56,9 +57,10 @@ struct RestoreCommand: ParsableCommand {
             settings: RestoreJob.Settings(
                 restoreCommand: RestoreCommandLine(
                     configuration: file.path, cluster: file.name, system: plan.record.systemIdentifier,
+                    timeline: standby ? nil : plan.timeline,
                     until: plan.target.point == .endOfWAL ? nil : plan.walTo
                 ).text,
-                standby: try standby ? standbySettings(file) : nil, threads: threads.jobs),
+                standby: try standby ? standbySettings(file) : nil, archives: archive, threads: threads.jobs),
             reporter: progress.reporter(output)
         ).run()
         progress.clear()
@@ -249,10 +251,12 @@ package struct RestoreCommandLine {
     let cluster: String
     /// Whose WAL: the cluster may be upgraded before the recovery asks for it.
     let system: SystemIdentifier
+    /// Nil for a standby, which follows its primary wherever that goes.
+    let timeline: TimelineID?
     let until: LSN?
 
     var text: String {
-        let until = until.map { " --until \($0)" } ?? ""
+        let until = (timeline.map { " --timeline \($0)" } ?? "") + (until.map { " --until \($0)" } ?? "")
         return "\(Self.escaped(Self.program)) wal get --config \(Self.escaped(configuration.string)) --cluster \(cluster)"
             + " --system \(system)\(until) %f \"%p\""
     }

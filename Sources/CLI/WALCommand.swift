@@ -50,6 +50,10 @@ extension SystemIdentifier: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }
 
+extension TimelineID: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
 extension LSN: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }

@@ -19,6 +19,8 @@ struct WALGetCommand: ParsableCommand {
 
     @OptionGroup var global: GlobalOptions
     @Option(help: "The recovery ends at this LSN at the latest: behind it, what is missing is absent.") var until: LSN?
+    @Option(help: "The timeline that the recovery ends on: of the others, what its history left behind is absent.")
+    var timeline: TimelineID?
     @Option(help: "The system identifier (default: the current one; another where the cluster was upgraded).")
     var system: SystemIdentifier?
     @Flag(inversion: .prefixedNo, help: "Keep the recovery's next segments ready in the background.") var prefetch = true
@@ -29,10 +31,13 @@ struct WALGetCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         let archive = try WALGetCommand.archive(of: file, system)
-        if try deliverPrefetched(archive, file) { return try output.data(Document(segment: segment, partialBytes: nil)) { "" } }
-        switch try WALFetch(archive, until: until).run(segment, to: FilePath(path)) {
+        let fetch = try WALFetch(archive, until: until, timeline: timeline)
+        if deliverPrefetched(archive, file, fetch) {
+            return try output.data(Document(segment: segment, partialBytes: nil)) { "" }
+        }
+        switch try fetch.run(segment, to: FilePath(path)) {
         case .delivered:
-            try requestMore(archive, file)
+            requestMore(archive, file)
             try output.data(Document(segment: segment, partialBytes: nil)) { "" }
         case .deliveredPartial(let bytes):
             output.note("pgark: \(segment) is unfinished; delivered its \(bytes) bytes, padded with zeros")
@@ -50,26 +55,26 @@ struct WALGetCommand: ParsableCommand {
 
     // MARK: Prefetching
 
-    private func deliverPrefetched(_ archive: WALArchive, _ file: ClusterFile) throws -> Bool {
-        guard prefetch, let wanted = WALSegment(name: segment, size: archive.segmentSize),
-            let ready = try WALPrefetch(archive, for: FilePath(path)), try ready.take(wanted, to: FilePath(path))
+    /// Whatever prevents this, the archive has the segment and says what is wrong with it.
+    private func deliverPrefetched(_ archive: WALArchive, _ file: ClusterFile, _ fetch: WALFetch) -> Bool {
+        guard prefetch, let wanted = WALSegment(name: segment, size: archive.segmentSize), fetch.isWhole(wanted),
+            let ready = try? WALPrefetch(archive, for: FilePath(path)), (try? ready.take(wanted, to: FilePath(path))) == true
         else { return false }
-        try requestMore(archive, file)
+        requestMore(archive, file)
         return true
     }
 
-    private func requestMore(_ archive: WALArchive, _ file: ClusterFile) throws {
-        guard prefetch, let delivered = WALSegment(name: segment, size: archive.segmentSize),
-            let ready = try WALPrefetch(archive, for: FilePath(path))
-        else { return }
-        try ready.didDeliver(delivered) { folder in
-            let arguments = [
-                "wal", "prefetch", "--config", "\(file.path)", "--system", "\(archive.system.systemIdentifier)", segment,
-                "\(folder)",
-            ]
-            // The segment is delivered: that the next ones will not lie ready is no failure of this command.
-            do { try DetachedProcess.start(arguments) } catch { global.output.note("pgark: could not prefetch WAL: \(error)") }
-        }
+    /// The segment is delivered: that the next ones will not lie ready is no failure of this command.
+    private func requestMore(_ archive: WALArchive, _ file: ClusterFile) {
+        guard prefetch, let delivered = WALSegment(name: segment, size: archive.segmentSize) else { return }
+        do {
+            try WALPrefetch(archive, for: FilePath(path))?.didDeliver(delivered) { folder in
+                try DetachedProcess.start([
+                    "wal", "prefetch", "--config", "\(file.path)", "--system", "\(archive.system.systemIdentifier)", segment,
+                    "\(folder)",
+                ])
+            }
+        } catch { global.output.note("pgark: could not prefetch WAL: \(error)") }
     }
 
     private struct Document: Encodable {

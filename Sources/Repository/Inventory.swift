@@ -16,11 +16,13 @@ package struct Inventory: Sendable {
             wal = try StoredWAL(archive, segments)
         }
 
-        /// When the newest stored segment of each timeline was written here.
+        /// When the newest stored segment of each timeline was written here, or of a later moment by its server's clock: this host's
+        /// may have been behind.
         func lastActivity() throws -> [TimelineID: Timestamp] {
             var newest: [TimelineID: (segment: WALSegment, place: WALArchive.Place)] = [:]
             for found in segments { newest[found.segment.timeline] = found }
-            return try newest.compactMapValues { try archive.modified($0.segment, $0.place) }
+            let written = try newest.compactMapValues { try archive.modified($0.segment, $0.place) }
+            return written.merging(wal.moments.compactMapValues(\.time).filter { newest[$0.key] != nil }, uniquingKeysWith: max)
         }
     }
 

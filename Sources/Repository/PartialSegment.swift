@@ -97,15 +97,17 @@ extension WALArchive {
 
     /// How many bytes an unfinished segment has; nil where it is not in `incoming`, or no longer.
     ///
-    /// Never less than what was acknowledged of it, but for zeros at the end of that, after a power cut: who gets the segment
-    /// gets it filled up with zeros.
+    /// Never less than what was acknowledged of it, but after a power cut for zeros at the end of that, of its last second: who gets
+    /// the segment gets it filled up with zeros.
     func receivedBytes(of segment: WALSegment) throws -> Int? {
         guard let file = try raw(partialPath(segment)) else { return nil }
         // In this order: zeros come after the mark, so where there is none yet, this size is without them.
         let size = try file.size
         guard let mark = try mark(of: segment) else { return size }
         let start = segment.start(size: segmentSize)
-        return try Self.endOfContent(file, from: min(mark - start, file.size), start)
+        // A power cut may take the mark back, but not the moment.
+        let known = max(mark, try moment(of: segment.timeline).map { min($0.durableLSN, segment.end(size: segmentSize)) } ?? mark)
+        return try Self.endOfContent(file, from: min(known - start, file.size), start)
     }
 
     /// The end of the last byte that is not zero, on the pages that lie there without a hole. Before `known` is WAL for certain;

@@ -18,7 +18,8 @@ struct RetentionRules {
             if reasons[backup.id]?.contains(reason) != true { reasons[backup.id, default: []].append(reason) }
         }
         for backup in fill(upTo: policy.minimum, beside: Set(reasons.keys)) {
-            reasons[backup.id, default: []].append("there are to be at least \(policy.minimum)")
+            let reason = "there are to be at least \(policy.minimum)"
+            if reasons[backup.id]?.contains(reason) != true { reasons[backup.id, default: []].append(reason) }
         }
         return reasons
     }
@@ -31,7 +32,9 @@ struct RetentionRules {
             && systems[backup.system].wal.isWhole(from: backup.beginLSN, to: backup.endLSN, on: backup.timeline)
     }
 
-    private var usable: [Retention.Backup] { backups.filter { Self.isUsable($0, systems) } }
+    /// Each rule chooses twice: among those that count, and among all. So one that cannot be used is in nobody's place, and is not
+    /// taken away sooner than if it could: what is known to be damaged may be most of a company's data.
+    private var choices: [[Retention.Backup]] { [backups.filter { Self.isUsable($0, systems) }, backups] }
 
     // MARK: Recovery window
 
@@ -44,9 +47,11 @@ struct RetentionRules {
     private var anchors: [Reasoned] {
         guard let windowBegin else { return [] }
         return systems.indices.flatMap { index in
-            histories(of: index, inUseAfter: windowBegin).compactMap { history in
-                usable.first { $0.system == index && $0.endTime <= windowBegin && leads($0, to: history) }
-                    .map { ($0, "the window's begin on timeline \(history.timeline) is reached from it") }
+            histories(of: index, inUseAfter: windowBegin).flatMap { history in
+                choices.compactMap { choice in
+                    choice.first { $0.system == index && $0.endTime <= windowBegin && leads($0, to: history) }
+                        .map { ($0, "the window's begin on timeline \(history.timeline) is reached from it") }
+                }
             }
         }
     }
@@ -69,18 +74,22 @@ struct RetentionRules {
     /// these are not the same.
     private var newest: [Reasoned] {
         guard let redundancy = policy.redundancy else { return [] }
-        let all = usable.prefix(redundancy).map { ($0, "it is one of the \(redundancy) newest") }
-        guard let current = currentHistory else { return all }
-        let leading = usable.filter { $0.system == systems.count - 1 && leads($0, to: current) }.prefix(redundancy)
-        return all + leading.map { ($0, "it is one of the \(redundancy) newest that lead to timeline \(current.timeline)") }
+        return choices.flatMap { choice in
+            let all = choice.prefix(redundancy).map { ($0, "it is one of the \(redundancy) newest") }
+            guard let current = currentHistory else { return all }
+            let leading = choice.filter { $0.system == systems.count - 1 && leads($0, to: current) }.prefix(redundancy)
+            return all + leading.map { ($0, "it is one of the \(redundancy) newest that lead to timeline \(current.timeline)") }
+        }
     }
 
     private var currentHistory: TimelineHistory? {
         systems.last.flatMap { system in system.wal.timelines.last.flatMap { system.wal.histories[$0] } }
     }
 
-    private func fill(upTo count: Int, beside kept: Set<String>) -> ArraySlice<Retention.Backup> {
-        let missing = count - usable.count { kept.contains($0.id) }
-        return missing > 0 ? usable.filter { !kept.contains($0.id) }.prefix(missing) : []
+    private func fill(upTo count: Int, beside kept: Set<String>) -> [Retention.Backup] {
+        choices.flatMap { choice in
+            let missing = count - choice.count { kept.contains($0.id) }
+            return missing > 0 ? Array(choice.filter { !kept.contains($0.id) }.prefix(missing)) : []
+        }
     }
 }

@@ -103,14 +103,25 @@ package struct StoredWAL: Sendable {
             last.timeline == next.timeline ? Gap(timeline: last.timeline, fromLSN: last.to, toLSN: next.from) : nil
         }
         for timeline in timelines {
-            // A switchpoint lies within a segment, whose first part the new timeline's file repeats.
-            guard let begin = histories[timeline]?.ancestors.last,
-                let parent = ranges.last(where: { $0.timeline == begin.timeline && $0.from < begin.end }),
-                let child = ranges.first(where: { $0.timeline == timeline })
+            guard let ancestors = histories[timeline]?.ancestors,
+                let child = ranges.first(where: { $0.timeline == timeline }),
+                let last = ancestors.lastIndex(where: { ancestor in ranges.contains { $0.timeline == ancestor.timeline } })
             else { continue }
-            let needed = segmentSize.start(of: begin.end)
-            if parent.to < needed { gaps.append(Gap(timeline: begin.timeline, fromLSN: parent.to, toLSN: needed)) }
-            if child.from > needed { gaps.append(Gap(timeline: timeline, fromLSN: max(begin.end, needed), toLSN: child.from)) }
+            // A switchpoint lies within a segment, whose first part the new timeline's file repeats.
+            var position = ancestors[last].end
+            if let parent = ranges.last(where: { $0.timeline == ancestors[last].timeline && $0.from < position }),
+                parent.to < segmentSize.start(of: position)
+            {
+                gaps.append(Gap(timeline: parent.timeline, fromLSN: parent.to, toLSN: segmentSize.start(of: position)))
+            }
+            // Timelines in between of which nothing is stored.
+            for between in ancestors[(last + 1)...] {
+                let end = segmentSize.start(of: between.end)
+                if end > position { gaps.append(Gap(timeline: between.timeline, fromLSN: position, toLSN: end)) }
+                position = between.end
+            }
+            let needed = segmentSize.start(of: position)
+            if child.from > needed { gaps.append(Gap(timeline: timeline, fromLSN: max(position, needed), toLSN: child.from)) }
         }
         return gaps
     }

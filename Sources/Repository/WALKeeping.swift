@@ -112,8 +112,29 @@ extension WALArchive {
     /// What cannot be read any more and is here again, whole, gives its name to that. It stays beside it, for whoever wants to know
     /// what became of it.
     private func setAside(_ target: FilePath) throws {
-        let aside = FilePath(target.string + ".damaged")
-        try Directory.rename(target, to: aside)
+        // Another writer may have done so since, and what has the name now may be whole and acknowledged.
+        let lock = try lockForSettingAside(target)
+        defer { withExtendedLifetime(lock) {} }
+        guard try isDamaged(target) else { return }
+        try Directory.rename(target, to: FilePath(target.string + ".damaged"))
+    }
+
+    private func lockForSettingAside(_ target: FilePath) throws -> LockFile {
+        let path = repository.locks.appending("damaged-wal.lock")
+        for _ in 0..<200 {
+            if let lock = try LockFile.take(path, purpose: "replacing damaged WAL") { return lock }
+            pause(milliseconds: 50)
+        }
+        return try LockFile.require(path, purpose: "replacing damaged WAL", to: "replace \(target)")
+    }
+
+    /// It cannot be read, or is shorter than a segment.
+    private func isDamaged(_ target: FilePath) throws -> Bool {
+        var bytes = 0
+        do { try CompressedFile.read(target) { bytes += $0.count } } catch let failure as Failure where failure.code == .damaged {
+            return true
+        }
+        return bytes < segmentSize.bytes
     }
 
     // MARK: Equal, or in conflict
@@ -125,7 +146,11 @@ extension WALArchive {
             isEqual = try isEqual && Self.has(source, bytes, at: offset)
             offset += bytes.count
         }
-        guard isEqual, offset == segmentSize.bytes else { throw conflict(source, target) }
+        guard isEqual, offset <= segmentSize.bytes else { throw conflict(source, target) }
+        guard offset == segmentSize.bytes else {
+            throw Failure(
+                .damaged, "could not compare with \(target): it has \(offset) bytes of a segment's \(segmentSize.bytes)")
+        }
     }
 
     /// What was received of this segment so far, so many bytes at most, was acknowledged, and this must be the same.

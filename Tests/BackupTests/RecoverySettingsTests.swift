@@ -86,7 +86,7 @@ struct RecoverySettingsTests {
             written.lines == [
                 "port = 5", "# recovery_target_name = 'old'  # taken out by pgark restore",
                 "# written by pgark restore of backup 20261122T150405Z",
-                "restore_command = '\"/usr/bin/pgark\" wal get %f \"%p\"'",
+                "restore_command = '\"/usr/bin/pgark\" wal get %f \"%p\"'", "archive_mode = 'off'",
                 "recovery_target = ''", "recovery_target_name = ''", "recovery_target_time = ''", "recovery_target_xid = ''",
                 "recovery_target_lsn = '0/300000'", "recovery_target_inclusive = 'false'", "recovery_target_timeline = '1'",
                 "recovery_target_action = 'pause'",
@@ -99,6 +99,7 @@ struct RecoverySettingsTests {
         #expect(written.signals == ["standby.signal"])
         #expect(written.lines.contains("primary_conninfo = 'host=a user=''it''''s'''"))
         #expect(written.lines.contains("primary_slot_name = 'node2'"))
+        #expect(!written.lines.contains { $0.hasPrefix("archive_mode") })
         #expect(written.lines.filter { $0.hasPrefix("recovery_target") }.allSatisfy { $0.hasSuffix(" = ''") })
     }
 

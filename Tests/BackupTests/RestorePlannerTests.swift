@@ -221,7 +221,7 @@ struct RestorePlannerTests {
         ] as [(String, [String], UInt32, String)])
     func gaps(backup: String, ranges: [String], timeline: UInt32, end: String) throws {
         let planner = Self.planner(backup, ranges: ranges)
-        #expect(try Self.plan(planner, on: .id(id(timeline))).walTo == LSN(end)!)
+        #expect(try Self.plan(planner, .immediate, on: .id(id(timeline))).walTo == LSN(end)!)
     }
 
     @Test(
@@ -249,10 +249,25 @@ struct RestorePlannerTests {
         }
     }
 
-    @Test("remarks on a gap behind the backup, and on bad pages in it")
-    func remarks() throws {
+    @Test("is refused for the end of WAL where a gap is before it, and says up to where it is possible")
+    func gapBeforeEnd() throws {
         let ranges = ["1 0/200000 0/300000", "1 0/400000 0/600000"]
-        #expect(try Self.plan(Self.planner("a", ranges: ranges), on: .id(.first)).remarks.count == 1)
+        let failure = try #require(throws: Failure.self) { try Self.plan(Self.planner("a", ranges: ranges), on: .id(.first)) }
+        #expect(failure.code == .targetUnreachable && failure.hint?.contains("--target-lsn 0/300000") == true, "\(failure)")
+    }
+
+    @Test("is refused for the end of WAL where a receiver had made more durable than there is")
+    func lostEnd() throws {
+        var planner = Self.planner("a", ranges: ["1 0/200000 0/300000"])
+        planner.moments = [.first: .init(timeline: .first, durableLSN: LSN("0/300000")!, time: nil)]
+        #expect(try Self.plan(planner, on: .id(.first)).walTo == LSN("0/300000"))
+        planner.moments[.first]!.durableLSN = LSN("0/300001")!
+        let failure = try #require(throws: Failure.self) { try Self.plan(planner, on: .id(.first)) }
+        #expect(failure.code == .targetUnreachable)
+    }
+
+    @Test("remarks on bad pages in the backup")
+    func remarks() throws {
         #expect(try Self.plan(Self.planner("a"), on: .id(.first)).remarks == [])
         var planner = Self.planner("a")
         planner.records[0].badPages = [.init(path: "base/5/1259", block: 1)]
@@ -283,8 +298,12 @@ struct RestorePlannerTests {
             var planner = Self.planner(ranges: [])
             planner.ranges = ranges
             let asked = id(UInt32.random(in: 1...4, using: &random))
-            guard let plan = try? Self.plan(planner, on: .id(asked)) else { continue }
+            guard let plan = try? Self.plan(planner, .immediate, on: .id(asked)) else { continue }
             let history = try #require(Self.histories[plan.timeline])
+            // To the end of WAL only where nothing lies behind what is reached.
+            let isEnd = !ranges.contains { $0.timeline == plan.timeline && $0.to > plan.walTo }
+            let whole = try? Self.plan(planner, on: .id(asked), chosen: plan.record.id)
+            #expect(whole == nil || (isEnd && whole?.walTo == plan.walTo))
             #expect(history.contains(plan.record.endLSN, on: plan.record.timeline))
             #expect(plan.walTo >= plan.record.endLSN)
             // Every byte of the way is in a stored segment of the timeline that has it, or of one that begins with its copy.

@@ -155,6 +155,73 @@ struct WALFetchTests {
         }
     }
 
+    @Test("is missing where only its first part is stored and the WAL goes on on a timeline that left it later")
+    func partialBeforeSwitch() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            try example.putPartial(Self.segment(3), bytes: 5000)
+            // Timeline 2 began at byte 0x100 of segment 6, timeline 3 right behind; of 2 nothing is stored.
+            try example.archive.store(history: "1\t0/600100\tx\n", of: TimelineID(rawValue: 2))
+            try example.archive.store(history: "1\t0/600100\tx\n2\t0/800100\ty\n", of: TimelineID(rawValue: 3))
+            #expect(try Self.fetch(example, Self.name(3)) == .deliveredPartial(bytes: 5000))
+            try Directory.remove(Self.target(example))
+            try example.putArchived(Self.segment(8, 3))
+            for number in [3, 4, 6] as [UInt64] {
+                let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(number)) }
+                #expect(failure.code == .walGap, "\(failure)")
+            }
+            let gaps = try StoredWAL(example.archive).gaps.map { "\($0.timeline) \($0.fromLSN) \($0.toLSN)" }
+            #expect(gaps.count == 2 && gaps[0].hasSuffix("0/600000") && gaps[1] == "2 0/600100 0/800000", "\(gaps)")
+        }
+    }
+
+    @Test("is missing where a receiver had made durable what is not there any more")
+    func lostEnd() throws {
+        try RepositoryExample.with { example in
+            try example.putArchived(Self.segment(2))
+            let start = Self.segment(3).start(size: Self.size)
+            func note(_ bytes: Int) throws {
+                try example.archive.note(.init(timeline: .first, durableLSN: start + bytes, time: nil))
+            }
+            try note(0)
+            #expect(try Self.fetch(example, Self.name(3)) == .absent)
+            try note(5000)
+            let failure = try #require(throws: Failure.self) { try Self.fetch(example, Self.name(3)) }
+            #expect(failure.code == .walGap)
+            try example.putPartial(Self.segment(3), bytes: 4000)
+            #expect(throws: Failure.self) { try Self.fetch(example, Self.name(3)) }
+            try example.putPartial(Self.segment(3), bytes: 5000)
+            #expect(try Self.fetch(example, Self.name(3)) == .deliveredPartial(bytes: 5000))
+        }
+    }
+
+    @Test("has of an older timeline only what the recovery's own history has of it")
+    func givenUpBranch() throws {
+        try RepositoryExample.with { example in
+            // Timeline 1 was left at byte 0x100 of segment 3, after it had got to segment 5; of timeline 2 only the history is there.
+            for number in 2...5 as ClosedRange<UInt64> { try example.putArchived(Self.segment(number)) }
+            try example.archive.store(history: "1\t0/300100\tx\n", of: TimelineID(rawValue: 2))
+            func fetch(_ number: UInt64, _ timeline: UInt32?) throws -> WALFetch.Outcome {
+                try WALFetch(example.archive, timeline: timeline.map { TimelineID(rawValue: $0) })
+                    .run(Self.name(number), to: Self.target(example))
+            }
+            #expect(try fetch(2, 2) == .delivered)
+            #expect(try fetch(3, 2) == .deliveredPartial(bytes: 0x100))
+            let bytes = try #require(try SmallFile.read(Self.target(example)))
+            #expect(bytes.count == Self.size.bytes && bytes[0x100...].allSatisfy { $0 == 0 })
+            try Directory.remove(Self.target(example))
+            for number in [4, 5] as [UInt64] { #expect(try fetch(number, 2) == .absent) }
+            try Self.expectNothing(example)
+            // A recovery that stays on timeline 1 gets all of it, and so does one of which nothing is known.
+            for timeline in [1, nil] as [UInt32?] {
+                for number in 3...5 as ClosedRange<UInt64> { #expect(try fetch(number, timeline) == .delivered) }
+            }
+            // Where timeline 2 has the segment itself, that is asked for first.
+            try example.putArchived(Self.segment(3, 2))
+            #expect(try fetch(3, 2) == .delivered)
+        }
+    }
+
     @Test("is absent in a gap behind the end of the recovery that asks, and nowhere else")
     func behindEnd() throws {
         try RepositoryExample.with { example in

@@ -104,6 +104,36 @@ struct ArchivingTests {
         }
     }
 
+    @Test("is restored without what was given up, also while its new timeline has archived nothing but its history")
+    func givenUpBranch() throws {
+        try TestSite.with(TestMachine.newest) { site in
+            let node = try site.primary(settings: ["archive_mode": "on"], initdb: Self.segments)
+            let pgark = try site.pgark(node)
+            try node.archive(with: pgark)
+            try node.createMarkers(1)
+            try pgark("backup")
+            try node.sql("SELECT pg_create_restore_point('good')")
+            try node.sql("INSERT INTO public.marker VALUES (2)")
+            try node.fillWAL(segments: 3)
+            try node.waitUntilArchived()
+            try node.stop()
+            let back = try pgark.restore(to: "back", ["--target-name", "good", "--archive"])
+            try back.recover(settings: ["archive_mode": "on"])
+            try eventually("its history is archived") { try Directory.exists(pgark.repository.appending("wal/00000002.history")) }
+            back.discard()
+
+            let restored = try pgark.restore(to: "again", ["--target-timeline", "2"])
+            try restored.recover()
+            #expect(try restored.markers() == 1)
+            // By itself a restored server archives nothing.
+            #expect(try restored.value("SHOW archive_mode") == "off")
+            restored.discard()
+            let other = try pgark.restore(to: "other", ["--target-timeline", "1"])
+            try other.recover()
+            #expect(try other.markers() == 2)
+        }
+    }
+
     @Test("as a restored copy, on a new timeline, does not keep a receiver from the server that it follows")
     func restoredCopy() throws {
         try TestSite.with(TestMachine.newest) { site in

@@ -95,18 +95,18 @@ struct RetentionTests {
             obsolete: [], firstKept: [[1: 3]]),
         Case(
             name: "a damaged backup does not carry a window", policy: window(7),
-            backups: change("b7") { $0.isDamaged = true }, systems: straight, obsolete: names(1...5).union(["b7"]),
+            backups: change("b7") { $0.isDamaged = true }, systems: straight, obsolete: names(1...5),
             firstKept: [[1: 18]]),
         Case(
             name: "nor does one whose WAL is incomplete", policy: window(7), backups: chain,
-            systems: [Example.system([(1, 1, 21.3), (1, 22, 31)], active: [1: 30])], obsolete: names(1...5).union(["b7"]),
+            systems: [Example.system([(1, 1, 21.3), (1, 22, 31)], active: [1: 30])], obsolete: names(1...5),
             firstKept: [[1: 18]]),
         Case(
             name: "redundancy keeps the newest", policy: RetentionPolicy(redundancy: 3), backups: chain, systems: straight,
             obsolete: names(1...6), firstKept: [[1: 21]]),
         Case(
             name: "redundancy does not count damaged ones", policy: RetentionPolicy(redundancy: 3),
-            backups: change("b8") { $0.isDamaged = true }, systems: straight, obsolete: names(1...5).union(["b8"]),
+            backups: change("b8") { $0.isDamaged = true }, systems: straight, obsolete: names(1...5),
             firstKept: [[1: 18]]),
         Case(
             name: "of a window and a redundancy, what either keeps", policy: window(7, redundancy: 5), backups: chain,
@@ -137,6 +137,17 @@ struct RetentionTests {
             name: "where no backup is whole, nothing is obsolete that was in the window", policy: window(7),
             backups: [Example.backup("x", 1, at: 28, day: 28, damaged: true)], systems: straight, obsolete: [],
             firstKept: [[1: 1]]),
+        Case(
+            name: "where every backup is damaged, as many stay as if none were", policy: RetentionPolicy(redundancy: 3),
+            backups: chain.map { backup in
+                var backup = backup
+                backup.isDamaged = true
+                return backup
+            }, systems: straight, obsolete: names(1...6), firstKept: [[1: 1]]),
+        Case(
+            name: "where no WAL is seen, as many backups stay as if it were there", policy: window(7, redundancy: 2),
+            backups: chain,
+            systems: [Example.system([], active: [:])], obsolete: names(1...6), firstKept: [[:]]),
         // Forks.
         Case(
             name: "an abandoned branch stays while the window looks at it", policy: window(14), backups: forkedBackups,
