@@ -97,17 +97,32 @@ extension WALArchive {
 
     /// How many bytes an unfinished segment has; nil where it is not in `incoming`, or no longer.
     ///
-    /// Never less than what was acknowledged of it, but after a power cut for zeros at the end of that, of its last second: who gets
-    /// the segment gets it filled up with zeros.
+    /// Known are those that the mark and the moment name. What lies behind them without a hole counts too: after a power cut the mark
+    /// may be behind, and of what was not synced later pages may have come to disk and earlier ones not. So this is never less than
+    /// what was acknowledged, but after a power cut for zeros at the end of that, of its last second: who gets the segment gets it
+    /// filled up with zeros.
     func receivedBytes(of segment: WALSegment) throws -> Int? {
         guard let file = try raw(partialPath(segment)) else { return nil }
         // In this order: zeros come after the mark, so where there is none yet, this size is without them.
         let size = try file.size
-        guard let mark = try mark(of: segment) else { return size }
-        let start = segment.start(size: segmentSize)
-        // A power cut may take the mark back, but not the moment.
-        let known = max(mark, try moment(of: segment.timeline).map { min($0.durableLSN, segment.end(size: segmentSize)) } ?? mark)
-        return try Self.endOfContent(file, from: min(known - start, file.size), start)
+        let start = segment.start(size: segmentSize), mark = try mark(of: segment)
+        let moment = try moment(of: segment.timeline).map { min($0.durableLSN, segment.end(size: segmentSize)) }
+        let known = min(max(mark ?? start, moment ?? start, start) - start, size)
+        return try mark == nil
+            ? Self.endOfPages(file, from: known, to: size, start) : Self.endOfContent(file, from: known, start)
+    }
+
+    /// The begin of the first page behind `known` that is none, or `size`.
+    private static func endOfPages(_ file: File, from known: Int, to size: Int, _ start: LSN) throws -> Int {
+        let page = WALPageHeader.pageSize
+        return try withUnsafeTemporaryAllocation(byteCount: 24, alignment: 8) { buffer in
+            // A page that was begun before `known` has its header.
+            for offset in stride(from: (known + page - 1) / page * page, to: size, by: page) {
+                let header = UnsafeRawBufferPointer(rebasing: buffer[..<(try file.read(at: offset, into: buffer))])
+                if header.count == buffer.count, !WALPageHeader.isPage(header, at: start + offset) { return offset }
+            }
+            return size
+        }
     }
 
     /// The end of the last byte that is not zero, on the pages that lie there without a hole. Before `known` is WAL for certain;

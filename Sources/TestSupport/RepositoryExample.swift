@@ -160,7 +160,7 @@ package struct RepositoryExample: Sendable {
         WALSegment(timeline: TimelineID(rawValue: timeline), number: number)
     }
 
-    /// A segment that begins with the header of its own first page.
+    /// A segment whose pages have their addresses, and the first one its whole header.
     package static func wal(_ segment: WALSegment, system: SystemIdentifier = system.systemIdentifier, fill: UInt8 = 7) -> [UInt8]
     {
         let size = Self.system.walSegmentSize
@@ -174,7 +174,13 @@ package struct RepositoryExample: Sendable {
         add(system.rawValue)
         add(UInt32(size.bytes))
         add(UInt32(8192))
-        return bytes + [UInt8](repeating: fill, count: size.bytes - bytes.count)
+        bytes += [UInt8](repeating: fill, count: size.bytes - bytes.count)
+        for page in stride(from: 8192, to: bytes.count, by: 8192) {
+            withUnsafeBytes(of: (segment.start(size: size) + page).rawValue.littleEndian) { address in
+                for (place, byte) in address.enumerated() { bytes[page + 8 + place] = byte }
+            }
+        }
+        return bytes
     }
 
     package func putPartial(_ segment: WALSegment, bytes: Int) throws {

@@ -10,15 +10,9 @@ struct PartialSegmentTests {
     static let segment = RepositoryExample.segment(3)
     static let start = segment.start(size: RepositoryExample.system.walSegmentSize)
 
-    /// WAL as it is on disk: each page has its address, the content is not zero, but for the last `zeros` bytes.
-    static func wal(_ count: Int, zeros: Int = 0) -> [UInt8] {
-        var bytes = RepositoryExample.wal(segment)
-        for page in stride(from: 8192, to: bytes.count, by: 8192) {
-            withUnsafeBytes(of: (start + page).rawValue.littleEndian) { address in
-                for (place, byte) in address.enumerated() { bytes[page + 8 + place] = byte }
-            }
-        }
-        return bytes.prefix(count - zeros) + [UInt8](repeating: 0, count: zeros)
+    /// WAL as it is on disk, of which the last `zeros` bytes are zero.
+    static func wal(_ count: Int, zeros: Int = 0, of segment: WALSegment = segment) -> [UInt8] {
+        RepositoryExample.wal(segment).prefix(count - zeros) + [UInt8](repeating: 0, count: zeros)
     }
 
     private func write(_ bytes: some Collection<UInt8>, at offset: Int, to partial: PartialSegment) throws {
@@ -124,12 +118,24 @@ struct PartialSegmentTests {
         }
     }
 
+    @Test("has what lies in front of a page that was never synced, where none was marked yet", arguments: [0, 1, 3])
+    func unsyncedHole(page: Int) throws {
+        try RepositoryExample.with { example in
+            var bytes = Self.wal(40_000)
+            for place in page * 8192..<(page + 1) * 8192 { bytes[place] = 0 }
+            try SmallFile.write(bytes, to: path(example))
+            #expect(try example.archive.place(of: Self.segment) == .partial(bytes: page * 8192))
+            try example.archive.removeLeftovers()
+            #expect(try size(example) == page * 8192)
+        }
+    }
+
     @Test("has its size where no mark names it: a mark of another one says nothing")
     func otherMark() throws {
         try RepositoryExample.with { example in
             try receive(Self.wal(50_000), example)
             let other = RepositoryExample.segment(5)
-            try SmallFile.write(Self.wal(1000, zeros: 10), to: example.archive.partialPath(other))
+            try SmallFile.write(Self.wal(1000, zeros: 10, of: other), to: example.archive.partialPath(other))
             #expect(try example.archive.place(of: other) == .partial(bytes: 1000))
         }
     }

@@ -78,7 +78,8 @@ struct WALFrontierTests {
         try RepositoryExample.with { example in
             try example.putArchived(Self.segment(3), Self.segment(4))
             try example.putPartial(Self.segment(3), bytes: 4096)
-            try SmallFile.write([UInt8](repeating: 1, count: 4096), to: example.archive.partialPath(Self.segment(4)))
+            try SmallFile.write(
+                RepositoryExample.wal(Self.segment(4), fill: 1).prefix(4096), to: example.archive.partialPath(Self.segment(4)))
             try example.putPartial(Self.segment(5), bytes: 4096)
             try example.archive.removeLeftovers()
             #expect(try !Directory.exists(example.archive.partialPath(Self.segment(3))))
