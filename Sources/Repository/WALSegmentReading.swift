@@ -26,7 +26,7 @@ extension WALArchive {
     func raw(_ path: FilePath) throws -> File? {
         do { return try File(path, .read) } catch {
             guard try Directory.exists(path) else { return nil }
-            throw error
+            return try File(path, .read)  // it may have come to be in between
         }
     }
 

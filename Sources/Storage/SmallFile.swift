@@ -11,8 +11,9 @@ package enum SmallFile {
     package static func read(_ path: FilePath) throws -> [UInt8]? {
         let file: File
         do { file = try File(path, .read) } catch {
-            guard try Directory.exists(path) else { return nil }  // a link that leads nowhere exists, and is an error
-            throw error
+            guard try Directory.exists(path) else { return nil }
+            // It may have come to be in between; a link that leads nowhere exists, and is an error.
+            file = try File(path, .read)
         }
         let size = try file.size
         guard size <= largest.rawValue else {
