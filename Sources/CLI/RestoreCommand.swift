@@ -113,6 +113,7 @@ struct RestoreCommand: ParsableCommand {
             rows.append(["tablespace \(oid)", place.string])
         }
         if delta { rows.append(["delta", "what is there and right is kept; whatever the backup does not have is removed"]) }
+        if !standby, !archive { rows.append(["archiving", "off in the restored server (--archive leaves it as it was)"]) }
         rows += plan.remarks.map { ["note", $0] }
         return Output.table(["", ""], rows).split(separator: "\n").dropFirst().joined(separator: "\n")
     }

@@ -451,14 +451,22 @@ def received(incoming, name, segment, size):
     try:
         mark = (incoming / f"{name[:8]}.received").read_bytes()
     except FileNotFoundError:
-        return len(content)
+        return whole_pages(content, segment * size)
     position = int(mark[9:25], 16)
     if not segment * size < position <= (segment + 1) * size:
-        return len(content)
+        return whole_pages(content, segment * size)
     require(len(mark) == 35 and mark[26:34] == b"%08X" % crc32c(mark[:25]), f"{name}: its mark is damaged")
     count = position - segment * size
     require(count <= len(content), f"{name}: {len(content)} bytes of {count} that were received")
     return count
+
+
+def whole_pages(content, start):
+    """How far each page begins with its own address: behind a hole may lie what was never synced."""
+    for offset in range(0, len(content) - 23, 8192):
+        if content[offset:offset + 2] == b"\0\0" or int.from_bytes(content[offset + 8:offset + 16], "little") != start + offset:
+            return offset
+    return len(content)
 
 
 # Restoring.
