@@ -37,30 +37,32 @@ let package = Package(
         .target(
             name: "Backup", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", system],
             swiftSettings: rules),
+        .target(name: "Hosts", dependencies: ["PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
         .target(
-            name: "Cluster", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "CYAML", system],
+            name: "Cluster",
+            dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Hosts", "CYAML", system],
             // Its static form: pgark travels to hosts that need not have this library.
             swiftSettings: rules, linkerSettings: [.linkedLibrary(":libyaml.a")]),
-        .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", system], swiftSettings: rules),
+        .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", "Hosts", system], swiftSettings: rules),
         .target(
             name: "CLI",
             dependencies: [
-                "PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Cluster", "Lab", argumentParser, system,
+                "PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Hosts", "Cluster", "Lab", argumentParser, system,
             ],
             swiftSettings: rules),
         .executableTarget(name: "pgark", dependencies: ["CLI"], swiftSettings: rules),
         .target(name: "CPowerCut"),
         .target(
-            name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Lab", system],
+            name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Hosts", "Lab", system],
             swiftSettings: rules),
         .testTarget(
             name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
             swiftSettings: rules),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
             swiftSettings: rules),
         .testTarget(
-            name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "TestSupport", system],
+            name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "Hosts", "TestSupport", system],
             swiftSettings: rules),
         .testTarget(
             name: "BackupTests",
@@ -72,18 +74,18 @@ let package = Package(
         .testTarget(
             name: "CLITests", dependencies: ["CLI", "PostgresModel", "TestSupport", argumentParser], swiftSettings: rules),
         .testTarget(
-            name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "TestSupport", system], swiftSettings: rules),
+            name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "Hosts", "TestSupport", system], swiftSettings: rules),
         .testTarget(
-            name: "FormatTests", dependencies: ["TestSupport", "Lab", "Storage", system], exclude: ["reader.py"],
+            name: "FormatTests", dependencies: ["TestSupport", "Lab", "Hosts", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport", "Lab", "Storage", system],
+            name: "EndToEndTests", dependencies: ["TestSupport", "Lab", "Hosts", "Storage", system],
             swiftSettings: rules),
         .testTarget(
-            name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
             swiftSettings: rules),
         .testTarget(
-            name: "HistoryTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", system],
+            name: "HistoryTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
             swiftSettings: rules),
     ]
 )

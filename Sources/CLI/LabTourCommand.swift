@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hosts
 import Lab
 import PostgresModel
 import Storage

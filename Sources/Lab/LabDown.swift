@@ -1,3 +1,4 @@
+import Hosts
 import PostgresModel
 
 /// Ending the lab: only processes that are its own.

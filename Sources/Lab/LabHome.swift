@@ -1,4 +1,5 @@
 import Glibc
+import Hosts
 import PostgresModel
 package import Storage
 package import SystemPackage

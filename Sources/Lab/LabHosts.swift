@@ -1,4 +1,5 @@
 import Glibc
+package import Hosts
 package import Postgres
 import PostgresModel
 import Storage

@@ -1,4 +1,5 @@
 import FoundationEssentials
+package import Hosts
 package import PostgresModel
 import Storage
 import SystemPackage

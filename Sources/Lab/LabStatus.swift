@@ -1,3 +1,4 @@
+import Hosts
 import Postgres
 package import PostgresModel
 import Storage

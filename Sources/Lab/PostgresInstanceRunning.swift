@@ -1,4 +1,5 @@
 import Glibc
+package import Hosts
 import Postgres
 import PostgresModel
 import Storage

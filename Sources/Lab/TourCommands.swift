@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Hosts
 import PostgresModel
 import SystemPackage
 

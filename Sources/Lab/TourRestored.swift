@@ -1,3 +1,4 @@
+import Hosts
 import Postgres
 import PostgresModel
 import Storage

@@ -1,5 +1,6 @@
 import Glibc
-package import Lab
+package import Hosts
+import Lab
 import Postgres
 import Storage
 package import SystemPackage

@@ -1,4 +1,5 @@
-package import Lab
+package import Hosts
+import Lab
 package import PostgresModel
 package import SystemPackage
 

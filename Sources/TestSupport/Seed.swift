@@ -1,3 +1,4 @@
+import Hosts
 import Lab
 
 /// Where a test's random numbers begin. It is an argument of the test, so a failure shows it, and

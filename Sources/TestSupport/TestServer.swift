@@ -1,4 +1,5 @@
 import Glibc
+import Hosts
 package import Lab
 package import Postgres
 package import PostgresModel

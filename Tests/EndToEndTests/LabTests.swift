@@ -1,4 +1,5 @@
 import Glibc
+import Hosts
 import Lab
 import Storage
 import SystemPackage

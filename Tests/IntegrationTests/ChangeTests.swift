@@ -1,3 +1,4 @@
+import Hosts
 import Lab
 import PostgresModel
 import Storage

@@ -1,3 +1,4 @@
+import Hosts
 import Lab
 import Postgres
 import PostgresModel
