@@ -31,7 +31,7 @@ let package = Package(
         .target(name: "CCrypto"),
         .target(name: "CLinux"),
         .target(name: "PostgresModel", dependencies: ["CLinux"], swiftSettings: rules),
-        .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ"], swiftSettings: rules),
+        .target(name: "Postgres", dependencies: ["PostgresModel", "CLibPQ", "CCrypto"], swiftSettings: rules),
         .target(name: "Storage", dependencies: ["PostgresModel", "CLinux", "CZstd", "CCrypto", system], swiftSettings: rules),
         .target(name: "Repository", dependencies: ["PostgresModel", "Storage", system], swiftSettings: rules),
         .target(

@@ -8,9 +8,12 @@ package import SystemPackage
 package struct ClusterFile: Sendable {
     /// Where it was read from, absolute.
     package var path: FilePath
+    /// All that it says, as it says it.
+    package var text = ""
     package var name: String
     /// In the order of the file; at least one.
     package var nodes: [Node]
+    package var postgres = PostgresSettings()
     package var repository: RepositorySettings
     package var backup = BackupSettings()
     package var replication = ReplicationSettings()
@@ -19,6 +22,35 @@ package struct ClusterFile: Sendable {
         package var name: String
         /// A libpq connection string for SQL; replication connections use it too.
         package var connection: String
+        /// Where pgark sets it up; nil for one that is only protected.
+        package var placement: Placement?
+    }
+
+    /// A server that `plan` and `apply` are about.
+    package struct Placement: Sendable, Equatable {
+        /// How other hosts reach it.
+        package var host: String
+        package var port: Int
+        /// What ssh takes as destination.
+        package var ssh: String
+        /// The data directory; nil for the system's usual place.
+        package var data: String?
+        /// The node to follow; nil for the primary.
+        package var upstream: String?
+        /// How far it stays behind on purpose.
+        package var delaySeconds: Double?
+    }
+
+    package struct PostgresSettings: Sendable {
+        package var major: Int?
+        /// The directory of the server's programs; nil for the packages' place.
+        package var programs: String?
+        /// Whether packages may be installed that are missing.
+        package var installs = false
+        /// In the order of the file.
+        package var parameters: [(name: String, value: String)] = []
+        /// Lines of pg_hba.conf.
+        package var accessRules: [String] = []
     }
 
     package struct RepositorySettings: Sendable {
@@ -26,6 +58,18 @@ package struct ClusterFile: Sendable {
         package var compression = CompressionLevel.standard
         /// The physical replication slot of the WAL receiver.
         package var slot: SlotName
+        /// Nil for this machine.
+        package var host: String?
+        package var ssh: String?
+        /// Whose it is on its host; nil for who we are there, or "pgark" where that is root.
+        package var account: String?
+        package var service = Service.automatic
+
+        /// Who keeps the receiver running, and does what is due.
+        package enum Service: String, Sendable, CaseIterable {
+            case automatic = "auto"
+            case systemd, cron, none
+        }
     }
 
     package struct BackupSettings: Sendable {

@@ -10,7 +10,10 @@ extension ClusterFile {
         var parser = ClusterFileParser(path: path)
         let file = parser.parse(text)
         let problems = parser.problems.list.sorted { $0.position < $1.position }
-        if let file, problems.isEmpty { return file }
+        if var file, problems.isEmpty {
+            file.text = text
+            return file
+        }
         let count = problems.count == 1 ? "there is a problem" : "there are \(problems.count) problems"
         throw Failure(
             .configuration, "could not use the cluster file \(path): \(count)",
@@ -32,7 +35,7 @@ struct ClusterFileParser {
             let top = YAMLMapping(root, path: "", example: "cluster: shop", &problems)
         else { return nil }
         top.checkKeys(
-            known: ["cluster", "nodes", "repository", "backup", "replication"], planned: ["postgres", "failover"], &problems)
+            known: ["cluster", "nodes", "repository", "backup", "replication", "postgres"], planned: ["failover"], &problems)
         let name = name(top)
         let nodes = nodes(top)
         let repository = repository(top)
@@ -40,8 +43,8 @@ struct ClusterFileParser {
         let replication = replication(top)
         guard let name, let nodes, let repository else { return nil }
         return ClusterFile(
-            path: Directory.absolute(path), name: name, nodes: nodes, repository: repository, backup: backup,
-            replication: replication)
+            path: Directory.absolute(path), name: name, nodes: nodes, postgres: postgres(top), repository: repository,
+            backup: backup, replication: replication)
     }
 
     private mutating func compose(_ text: String) -> YAMLNode? {
@@ -86,18 +89,60 @@ struct ClusterFileParser {
         mapping.checkKeys(known: mapping.entries.map(\.key.value), &problems)
         var nodes: [ClusterFile.Node] = []
         for (key, value) in mapping.entries {
-            guard let name = checkedName(key, of: "node"), let connection = connection(value, of: name) else { continue }
-            if let twin = nodes.first(where: { $0.connection == connection }) {
+            guard let name = checkedName(key, of: "node"), let node = node(value, name) else { continue }
+            if let twin = nodes.first(where: { $0.connection == node.connection }) {
                 problems.add(key.position, "nodes \"\(twin.name)\" and \"\(name)\" have the same connection")
             }
-            nodes.append(ClusterFile.Node(name: name, connection: connection))
+            nodes.append(node)
         }
+        checkUpstreams(mapping, nodes)
         return nodes.isEmpty ? nil : nodes
     }
 
-    private mutating func connection(_ value: YAMLNode, of name: String) -> String? {
+    private mutating func checkUpstreams(_ mapping: YAMLMapping, _ nodes: [ClusterFile.Node]) {
+        for node in nodes {
+            guard let upstream = node.placement?.upstream else { continue }
+            let position = mapping.position(of: node.name)
+            if !nodes.contains(where: { $0.name == upstream }) {
+                problems.add(
+                    position,
+                    "\"nodes.\(node.name).upstream\" is \"\(upstream)\", which is no node"
+                        + Suggestion.text(for: upstream, among: nodes.map(\.name)))
+                continue
+            }
+            var next: String? = upstream, seen: Set = [node.name]
+            while let name = next, seen.insert(name).inserted { next = nodes.first { $0.name == name }?.placement?.upstream }
+            if let name = next, name == node.name {
+                problems.add(position, "\"nodes.\(node.name).upstream\" leads back to itself; one node must follow the primary")
+            }
+        }
+    }
+
+    private mutating func node(_ value: YAMLNode, _ name: String) -> ClusterFile.Node? {
         guard let node = YAMLMapping(value, path: "nodes.\(name)", example: "{ host: 10.0.0.11 }", &problems) else { return nil }
-        node.checkKeys(known: ["connection", "host", "port", "user"], planned: ["ssh", "data"], &problems)
+        node.checkKeys(known: ["connection", "host", "port", "user", "ssh", "data", "upstream", "delay"], &problems)
+        for key in ["ssh", "data", "upstream", "delay"] where node.has("connection") && node.has(key) {
+            problems.add(
+                node.position(of: key),
+                "\"nodes.\(name).\(key)\" is for a node that pgark sets up, which has a \"host\" and no \"connection\"")
+        }
+        guard let connection = connection(node, of: name) else { return nil }
+        return ClusterFile.Node(name: name, connection: connection, placement: placement(node))
+    }
+
+    private mutating func placement(_ node: YAMLMapping) -> ClusterFile.Placement? {
+        let ssh = node.text("ssh", &problems)?.value
+        let data = node.value("data", expected: "an absolute path", &problems) { $0.hasPrefix("/") ? $0 : nil }
+        let upstream = node.text("upstream", &problems)?.value
+        let delay = node.value(
+            "delay", expected: "a span of time such as 1h (units: s, min, h, d, w)", &problems, DurationText.seconds)
+        guard !node.has("connection"), let host = node.text("host", &problems)?.value else { return nil }
+        let port = node.text("port", &problems).flatMap { Int($0.value) } ?? 5432
+        return ClusterFile.Placement(
+            host: host, port: port, ssh: ssh ?? host, data: data, upstream: upstream, delaySeconds: delay)
+    }
+
+    private mutating func connection(_ node: YAMLMapping, of name: String) -> String? {
         let connection = node.text("connection", &problems)
         let host = node.text("host", &problems)
         let port = node.value("port", expected: "a number from 1 to 65535", &problems) {
@@ -145,13 +190,47 @@ struct ClusterFileParser {
     private mutating func repository(_ top: YAMLMapping) -> ClusterFile.RepositorySettings? {
         guard let mapping = top.requiredMapping("repository", example: "repository: { path: /var/lib/pgark }", &problems)
         else { return nil }
-        mapping.checkKeys(known: ["path", "compression", "slot"], planned: ["encryption"], &problems)
+        mapping.checkKeys(
+            known: ["path", "compression", "slot", "host", "ssh", "user", "service"], planned: ["encryption"], &problems)
         let path = repositoryPath(mapping)
         let compression = mapping.value(
             "compression", expected: "zstd or zstd:N with N from 1 (fast) to 19 (small)", &problems, Self.compression)
         let slot = slot(mapping)
         guard let path, let slot else { return nil }
-        return ClusterFile.RepositorySettings(path: path, compression: compression ?? .standard, slot: slot)
+        let host = mapping.text("host", &problems)?.value
+        let service = mapping.value(
+            "service", expected: "one of \(ClusterFile.RepositorySettings.Service.allCases.map(\.rawValue).joined(separator: ", "))",
+            &problems, ClusterFile.RepositorySettings.Service.init)
+        return ClusterFile.RepositorySettings(
+            path: path, compression: compression ?? .standard, slot: slot, host: host,
+            ssh: mapping.text("ssh", &problems)?.value ?? host, account: mapping.text("user", &problems)?.value,
+            service: service ?? .automatic)
+    }
+
+    // MARK: postgres
+
+    private mutating func postgres(_ top: YAMLMapping) -> ClusterFile.PostgresSettings {
+        var settings = ClusterFile.PostgresSettings()
+        guard let mapping = top.mapping("postgres", example: "postgres: { version: 18 }", &problems) else { return settings }
+        mapping.checkKeys(known: ["version", "bin", "packages", "parameters", "hba"], &problems)
+        let majors = ServerVersion.supportedMajors
+        settings.major = mapping.value("version", expected: "a major version from \(majors.lowerBound) to \(majors.upperBound)", &problems)
+        { Int($0).flatMap { majors.contains($0) ? $0 : nil } }
+        settings.programs = mapping.value("bin", expected: "an absolute path", &problems) { $0.hasPrefix("/") ? $0 : nil }
+        settings.installs = mapping.value("packages", expected: "apt or none", &problems) { ["apt": true, "none": false][$0] } ?? false
+        if let parameters = mapping.mapping("parameters", example: "{ shared_buffers: 1GB }", &problems) {
+            parameters.checkKeys(known: parameters.entries.map(\.key.value), &problems)
+            for (key, _) in parameters.entries {
+                guard let value = parameters.text(key.value, &problems) else { continue }
+                if let reason = ManagedParameters.refusal(key.value) {
+                    problems.add(key.position, "\"postgres.parameters.\(key.value)\" \(reason)")
+                } else {
+                    settings.parameters.append((key.value.lowercased(), value.value))
+                }
+            }
+        }
+        settings.accessRules = mapping.texts("hba", example: "[ host all app 10.0.0.0/8 scram-sha-256 ]", &problems)
+        return settings
     }
 
     private mutating func repositoryPath(_ mapping: YAMLMapping) -> FilePath? {

@@ -45,7 +45,18 @@ struct ClusterFileSearch {
             throw Failure(
                 .configuration, "could not read the cluster file \(path)\(origin): it does not exist", hint: Self.example)
         }
-        return try ClusterFile.parse(text: text, path: path)
+        return try withPassfile(ClusterFile.parse(text: text, path: path))
+    }
+
+    /// Beside the cluster file may be a passfile of its name, as `apply` leaves one on the repository's host.
+    private func withPassfile(_ file: ClusterFile) throws -> ClusterFile {
+        let passfile = file.path.removingLastComponent().appending("\(file.name).pgpass")
+        guard try Directory.exists(passfile) else { return file }
+        var file = file
+        for index in file.nodes.indices where file.nodes[index].placement != nil {
+            file.nodes[index].connection += " " + ConnectionText.make([("passfile", passfile.string)])
+        }
+        return file
     }
 
     /// Of several files the one about `cluster`; a broken one matters only where no other is.

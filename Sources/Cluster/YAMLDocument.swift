@@ -82,6 +82,15 @@ struct YAMLNode {
         node.pointee.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && ["", "~", "null", "Null", "NULL"].contains(text)
     }
 
+    /// In the order of the file; nil for anything but a list.
+    var elements: [YAMLNode]? {
+        guard node.pointee.type == YAML_SEQUENCE_NODE else { return nil }
+        let items = node.pointee.data.sequence.items
+        return UnsafeBufferPointer(start: items.start, count: items.top - items.start).map {
+            YAMLNode(document: document, index: $0)
+        }
+    }
+
     /// In the order of the file; nil for anything but a mapping.
     var pairs: [(key: YAMLNode, value: YAMLNode)]? {
         guard node.pointee.type == YAML_MAPPING_NODE else { return nil }

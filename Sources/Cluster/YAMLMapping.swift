@@ -97,6 +97,20 @@ struct YAMLMapping {
         return text(key, &problems)
     }
 
+    /// A list of values, each one line.
+    func texts(_ key: String, example: String, _ problems: inout Problems) -> [String] {
+        guard let value = self[key] else { return [] }
+        guard let elements = value.elements else {
+            problems.add(value.position, "\"\(name(key))\" must be a list, such as \(example)")
+            return []
+        }
+        return elements.compactMap { element in
+            if let text = element.text, !text.contains("\n"), !text.isEmpty { return text }
+            problems.add(element.position, "an element of \"\(name(key))\" must be one line")
+            return nil
+        }
+    }
+
     /// A value that `parse` understands; `expected` says what those look like.
     func value<Value>(
         _ key: String, expected: String, _ problems: inout Problems, _ parse: (String) -> Value?

@@ -19,6 +19,8 @@ package struct Command: Sendable {
     package var directory: FilePath?
     /// What the program reads from its standard input.
     package var input: [UInt8] = []
+    /// The same from a file.
+    package var inputFile: FilePath?
     package var timeoutSeconds = 120.0
 
     package init(_ program: FilePath, _ arguments: [String], environment: [String: String] = [:]) {
@@ -56,7 +58,7 @@ package struct Command: Sendable {
     /// Runs the program to its end. Throws where it could not be started, took too long, or we were interrupted;
     /// whether it succeeded is the caller's question.
     package func outcome() throws -> Outcome {
-        let standardInput = try ScratchFile(input)
+        let standardInput = try inputFile.map { try ScratchFile(reading: $0) } ?? ScratchFile(input)
         let output = try ScratchFile()
         let errors = try ScratchFile()
         let begin = Deadline.now

@@ -21,6 +21,12 @@ struct ScratchFile: ~Copyable {
         lseek(descriptor, 0, SEEK_SET)
     }
 
+    /// One that is there already, to be read from its begin.
+    init(reading path: FilePath) throws {
+        descriptor = path.withPlatformString { open($0, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw Failure.system("open", path) }
+    }
+
     deinit { close(descriptor) }
 
     borrowing func text() throws -> String {

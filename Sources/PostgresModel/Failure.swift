@@ -66,6 +66,7 @@ package struct Failure: Error, Sendable, CustomStringConvertible {
         case serverUnreachable = "server-unreachable"
         case authenticationFailed = "authentication-failed"
         case repositoryUnreachable = "repository-unreachable"
+        case hostUnreachable = "host-unreachable"
         // Exit status 64: usage or configuration.
         case usage = "usage"
         case configuration = "configuration"
@@ -83,7 +84,7 @@ package struct Failure: Error, Sendable, CustomStringConvertible {
             case .problemFound: 5
             case .backupMissing, .segmentMissing, .nodeMissing, .clusterMissing, .labMissing: 6
             case .locked: 7
-            case .serverUnreachable, .authenticationFailed, .repositoryUnreachable: 8
+            case .serverUnreachable, .authenticationFailed, .repositoryUnreachable, .hostUnreachable: 8
             case .usage, .configuration: 64
             case .interrupted: 130
             }

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Cluster
+import Glibc
+import PostgresModel
+
+struct ApplyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply", abstract: "Make the cluster what its file says.",
+        discussion: """
+            Shows the plan, asks, and does exactly that plan, or stops where the hosts have changed meanwhile. Interrupted, \
+            it goes on when it is run again.
+            """)
+
+    @OptionGroup var global: GlobalOptions
+    @Flag(help: "Do not ask.") var yes = false
+
+    func run() throws {
+        let output = global.output
+        let file = try global.clusterFile()
+        let journal = try Journal(cluster: file.name)
+        let hosts = try ClusterHosts(file)
+        let facts = try hosts.observe()
+        let plan = try Planner.plan(file, text: file.text, facts)
+        if !output.json { output.note(PlanDocument(plan).text(output)) }
+        guard !plan.steps.isEmpty else { return try finish(plan, Executor.Outcome(), output) }
+        try confirm(plan, hosts, file, output)
+        let outcome = try Executor(hosts, journal: journal).run(plan, facts.passwords) { step, progress in
+            tell(step, progress, output)
+        }
+        try finish(plan, outcome, output)
+    }
+
+    /// What a person agreed to must still be what is to be done.
+    private func confirm(_ plan: Plan, _ hosts: ClusterHosts, _ file: ClusterFile, _ output: Output) throws {
+        if yes { return }
+        try output.confirm("Do this?", yes: yes)
+        guard try Planner.plan(file, text: file.text, hosts.observe()) == plan else {
+            throw Failure(
+                .diverged, "could not apply the plan: the hosts have changed since it was made", hint: "See it anew: pgark plan")
+        }
+    }
+
+    private func tell(_ step: Plan.Step, _ progress: Executor.Progress, _ output: Output) {
+        if output.json { return }
+        let what = step.changes.first.map { "\($0.object)" } ?? step.action.title
+        switch progress {
+        case .begins: break
+        case .done(let remark): output.note("done   \(step.host): \(what)" + (remark.map { "; \($0)" } ?? ""))
+        case .failed(let failure): output.note(output.paint("failed", .bad) + " \(step.host): \(what): \(failure.message)")
+        }
+    }
+
+    private struct Document: Encodable {
+        let plan: PlanDocument
+        let done: Int
+        let failed: [Failed]
+        let skipped: Int
+
+        struct Failed: Encodable { let node: String, message: String, detail: [String] }
+    }
+
+    private func finish(_ plan: Plan, _ outcome: Executor.Outcome, _ output: Output) throws {
+        let document = Document(
+            plan: PlanDocument(plan), done: outcome.done.count,
+            failed: outcome.failed.map { .init(node: $0.step.host, message: $0.failure.message, detail: $0.failure.details) },
+            skipped: outcome.skipped.count)
+        try output.data(document) { "" }
+        if !outcome.failed.isEmpty {
+            if !output.json {
+                for (_, failure) in outcome.failed { output.failure(failure) }
+                output.note("\(outcome.done.count) steps done, \(outcome.failed.count) failed, \(outcome.skipped.count) left out")
+            }
+            throw ExitCode(outcome.failed[0].failure.code.exitStatus)
+        }
+        if !plan.blocked.isEmpty { throw ExitCode(Failure.Code.hostUnreachable.exitStatus) }
+    }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+import Cluster
+import Glibc
+import Hosts
+import PostgresModel
+
+/// pgark on a host of the cluster, called by `plan` and `apply` elsewhere. Nothing for people.
+struct OnHostCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: HostSession.commandName, shouldDisplay: false)
+
+    func run() throws {
+        var request: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while case let count = read(STDIN_FILENO, &buffer, buffer.count), count > 0 { request += buffer[..<count] }
+        let bytes: [UInt8]
+        do { bytes = try HostService.answer(request) } catch let failure as Failure {
+            Output(json: true, noColor: true).failure(failure)
+            throw ExitCode(failure.code.exitStatus)
+        }
+        FileHandleText.write(bytes, to: STDOUT_FILENO)
+    }
+}

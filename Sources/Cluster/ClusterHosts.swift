@@ -1,0 +1,105 @@
+import Hosts
+import PostgresModel
+import Storage
+import SystemPackage
+
+/// The hosts of a cluster, each with pgark on it for as long as this lives.
+package final class ClusterHosts: Sendable {
+    private let file: ClusterFile
+    private let sessions: [String: Swift.Result<HostSession, Failure>]
+
+    /// Connects to all at once; one that cannot be reached hides no other.
+    package init(_ file: ClusterFile) throws {
+        self.file = file
+        let ssh = try SSH()
+        var hosts: [Host] = file.nodes.compactMap { node in
+            node.placement.map { Host(name: node.name, way: Self.way($0.host, $0.ssh)) }
+        }
+        hosts.append(Host(name: Planner.repository, way: file.repository.host.map { Self.way($0, file.repository.ssh ?? $0) } ?? .here))
+        let workers = hosts.map { host in
+            WorkerThread("connect \(host.name)") { () -> Swift.Result<HostSession, Failure> in
+                do { return .success(try HostSession.open(host, ssh)) } catch let failure as Failure {
+                    return .failure(failure)
+                } catch { return .failure(Failure(.internalError, "\(error)")) }
+            }
+        }
+        sessions = Dictionary(uniqueKeysWithValues: try zip(hosts, workers).map { ($0.name, try $1.join()) })
+    }
+
+    private static func way(_ host: String, _ ssh: String) -> Host.Way { Host.isHere(host) ? .here : .ssh(ssh) }
+
+    // MARK: Observation
+
+    package func observe() throws -> ClusterFacts {
+        let names = file.nodes.filter { $0.placement != nil }.map(\.name) + [Planner.repository]
+        let workers = names.map { name in WorkerThread("observe \(name)") { self.facts(name) } }
+        var found = Dictionary(uniqueKeysWithValues: try zip(names, workers).map { ($0, try $1.join()) })
+        let repository = found.removeValue(forKey: Planner.repository)!
+        let addresses = sessions.compactMapValues { (try? $0.get())?.clientAddress }  // of the others nothing is known
+        return ClusterFacts(nodes: found, repository: repository, repositoryAddresses: addresses)
+    }
+
+    private func facts(_ name: String) -> ClusterFacts.Host {
+        do {
+            let session = try sessions[name]!.get()
+            return .reached(try session.call(HostRequest.observe(questions(name)), as: HostFacts.self))
+        } catch let failure as Failure { return .unreachable(failure) } catch {
+            return .unreachable(Failure(.internalError, "\(error)"))
+        }
+    }
+
+    private func questions(_ name: String) -> HostQuestions {
+        guard let node = file.nodes.first(where: { $0.name == name }), let placement = node.placement else {
+            return HostQuestions(
+                cluster: file.name,
+                repository: RepositoryQuestions(
+                    path: file.repository.path.string, account: file.repositoryAccount, slot: "\(file.repository.slot)"))
+        }
+        return HostQuestions(
+            cluster: file.name,
+            instance: InstanceQuestions(
+                node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data, port: placement.port,
+                settings: DesiredFiles.settingNames + ManagedParameters.matchedByStandbys + file.postgres.parameters.map(\.name)))
+    }
+
+    // MARK: Action
+
+    /// Does one step; returns what is to be said of it.
+    func perform(_ step: Plan.Step, _ secrets: Secrets) throws -> String? {
+        let session = try sessions[step.host]!.get()
+        // A copy of a large server takes its time.
+        let answer: HostAnswer = try session.call(
+            HostRequest.perform(try step.action.filled(secrets)), timeoutSeconds: 7 * 24 * 3600)
+        return answer.remark
+    }
+}
+
+/// What a step says when it is done.
+package struct HostAnswer: Codable, Sendable {
+    package var remark: String?
+}
+
+extension HostAction {
+    /// With the passwords in their places.
+    func filled(_ secrets: Secrets) throws -> HostAction {
+        func filled(_ text: String) throws -> String {
+            if let text = try secrets.filled(text) { return text }
+            throw Failure(.internalError, "could not fill in a password that is not known")
+        }
+        func filled(_ files: InstanceFiles) throws -> InstanceFiles {
+            var files = files
+            files.passfile = try filled(files.passfile)
+            return files
+        }
+        return switch self {
+        case .createServer(let layout, let node, let files): .createServer(layout, node: node, try filled(files))
+        case .copyStandby(let layout, let upstream, let slot, let files):
+            .copyStandby(layout, upstream: upstream, slot: slot, try filled(files))
+        case .writeFiles(let layout, let files): .writeFiles(layout, try filled(files))
+        case .sql(let layout, let statements): .sql(layout, try statements.map(filled))
+        case .writeFile(let path, let text, let account, let permissions):
+            .writeFile(path: path, text: try filled(text), account: account, permissions: permissions)
+        default: self
+        }
+    }
+}

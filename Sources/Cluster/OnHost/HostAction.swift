@@ -1,0 +1,64 @@
+/// One step of a plan, done on one host. Each can be done again after it was cut short at any moment, with the same end.
+///
+/// Texts may hold the places of passwords (`Secrets`); they are filled in when the action is sent, never in what is shown
+/// or written down.
+package enum HostAction: Codable, Sendable, Equatable {
+    case installPackages([String])
+    /// A new server, empty, not started.
+    case createServer(InstanceLayout, node: String, InstanceFiles)
+    /// Stops a server and gives its data directory another name, beside.
+    case setAside(InstanceLayout)
+    /// A copy of another server, to follow it, not started.
+    case copyStandby(InstanceLayout, upstream: String, slot: String, InstanceFiles)
+    case writeFiles(InstanceLayout, InstanceFiles)
+    /// Takes settings out of postgresql.auto.conf that hide ours.
+    case resetSettings(InstanceLayout, [String])
+    case start(InstanceLayout)
+    case reload(InstanceLayout)
+    /// `lowered`: what WAL must have told a standby before it may start with less.
+    case restart(InstanceLayout, lowered: [String: Int])
+    case sql(InstanceLayout, [String])
+    /// Done when this standby streams from here, through this slot.
+    case awaitStandby(InstanceLayout, node: String, slot: String)
+    case makeAccount(String)
+    case makeRepository(path: String, account: String)
+    case installProgram
+    case writeFile(path: String, text: String, account: String, permissions: UInt32)
+    case enableUnit(String)
+    case startReceiver(configuration: String, account: String)
+}
+
+/// The files that a server's place has of us.
+package struct InstanceFiles: Codable, Sendable, Equatable {
+    /// All of our file of settings.
+    package var include: String
+    /// The lines between our marks in pg_hba.conf.
+    package var accessRules: [String]
+    package var passfile: String
+    package var isStandby: Bool
+}
+
+extension HostAction {
+    /// What is done, for a person.
+    package var title: String {
+        switch self {
+        case .installPackages(let names): "install \(names.joined(separator: ", "))"
+        case .createServer(let layout, _, _): "make a server in \(layout.data)"
+        case .setAside(let layout): "set \(layout.data) aside"
+        case .copyStandby(let layout, _, _, _): "copy into \(layout.data)"
+        case .writeFiles: "write its files"
+        case .resetSettings(_, let names): "take out of postgresql.auto.conf: \(names.joined(separator: ", "))"
+        case .start: "start"
+        case .reload: "reload"
+        case .restart: "restart"
+        case .sql: "SQL"
+        case .awaitStandby(_, let node, _): "\(node) streams from here"
+        case .makeAccount(let name): "account \(name)"
+        case .makeRepository(let path, _): "directory \(path)"
+        case .installProgram: "install pgark"
+        case .writeFile(let path, _, _, _): "write \(path)"
+        case .enableUnit(let name): "start \(name)"
+        case .startReceiver: "start the WAL receiver"
+        }
+    }
+}

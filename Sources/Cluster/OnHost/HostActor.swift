@@ -1,0 +1,82 @@
+import Glibc
+import Hosts
+import Postgres
+import PostgresModel
+import Storage
+import SystemPackage
+
+/// Does one step on the host where this process runs.
+struct HostActor {
+    /// Returns a remark for the journal, where there is something to say.
+    func perform(_ action: HostAction) throws -> String? {
+        switch action {
+        case .installPackages(let names): try PackageInstaller.install(names)
+        case .createServer(let layout, let node, let files): try creator(layout).create(node, files)
+        case .setAside(let layout): return try creator(layout).setAside()
+        case .copyStandby(let layout, let upstream, let slot, let files): try creator(layout).copy(upstream, slot: slot, files)
+        case .writeFiles(let layout, let files): try InstanceWriter(site: site(layout)).write(files)
+        case .resetSettings(let layout, let names): try InstanceWriter(site: site(layout)).reset(names)
+        case .start(let layout): try control(layout).start()
+        case .reload(let layout): try control(layout).reload()
+        case .restart(let layout, let lowered): try control(layout).restart(lowered: lowered)
+        case .sql(let layout, let statements): try run(statements, on: site(layout))
+        case .awaitStandby(let layout, let node, let slot): try awaitStandby(node, slot, on: site(layout))
+        case .makeAccount(let name): try RepositoryHost.makeAccount(name)
+        case .makeRepository(let path, let account): try RepositoryHost.makeDirectory(path, account)
+        case .installProgram: try RepositoryHost.installProgram()
+        case .writeFile(let path, let text, let account, let permissions):
+            try RepositoryHost.write(text, to: path, account, permissions)
+        case .enableUnit(let name): try RepositoryHost.enable(name)
+        case .startReceiver(let configuration, let account): try RepositoryHost.startReceiver(configuration, account)
+        }
+        return nil
+    }
+
+    private func site(_ layout: InstanceLayout) throws -> InstanceSite {
+        guard let account = Account(named: InstanceSite.accountName) else {
+            throw Failure(
+                .unsupported, "could not find the account \"\(InstanceSite.accountName)\", which is to run the server",
+                hint: "Install PostgreSQL from packages, or create it: useradd --system --create-home postgres")
+        }
+        return InstanceSite(layout: layout, account: account)
+    }
+
+    private func creator(_ layout: InstanceLayout) throws -> InstanceCreator { InstanceCreator(site: try site(layout)) }
+    private func control(_ layout: InstanceLayout) throws -> InstanceControl { InstanceControl(site: try site(layout)) }
+
+    // MARK: SQL
+
+    /// In one transaction. Nothing of it is logged: what a server keeps instead of a password may stand in it.
+    private func run(_ statements: [String], on site: InstanceSite) throws {
+        let connection = try connect(site)
+        for setting in ["log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = 'panic'"] {
+            try connection.query("SET \(setting)")
+        }
+        // Where pg_stat_statements is not loaded this sets a name of nobody's, which is allowed.
+        try connection.query("SET pg_stat_statements.track_utility = off")
+        try connection.query("BEGIN")
+        for statement in statements { try connection.query(statement) }
+        try connection.query("COMMIT")
+    }
+
+    private func connect(_ site: InstanceSite) throws -> Connection {
+        guard let postmaster = Postmaster(site.data) else {
+            throw Failure(.serverUnreachable, "could not ask the server in \(site.data): it does not run")
+        }
+        if Owner.current.isRoot { try site.account.become() }
+        return try postmaster.connect()
+    }
+
+    private func awaitStandby(_ node: String, _ slot: String, on site: InstanceSite) throws {
+        let connection = try connect(site)
+        let deadline = Deadline(seconds: 60)
+        let query = """
+            SELECT FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
+            WHERE s.slot_name = $1 AND r.state = 'streaming'
+            """
+        while try connection.query(query, [slot]).isEmpty {
+            try deadline.check("could not see \(node) stream from here through the slot \"\(slot)\": not within \(deadline.seconds) s")
+            pause(milliseconds: 100)
+        }
+    }
+}

@@ -1,0 +1,155 @@
+
+/// What pgark found on a host. Whatever decides reads this and nothing else.
+package struct HostFacts: Codable, Sendable, Equatable {
+    package var hostName: String
+    package var isRoot: Bool
+    /// Seconds since 1970 by the host's clock.
+    package var clock: Double
+    package var hasSystemd: Bool
+    package var hasCron: Bool
+    package var hasApt: Bool
+    package var instance: InstanceFacts?
+    package var repository: RepositoryHostFacts?
+}
+
+/// A server's place on a host.
+package struct InstanceFacts: Codable, Sendable, Equatable {
+    package var layout: InstanceLayout?
+    /// Nil where this major is not installed.
+    package var version: Int?
+    /// Majors that are installed.
+    package var installedMajors: [Int]
+    package var hasServerAccount: Bool
+    package var data: DataDirectory
+    /// On the file system of the data directory.
+    package var freeBytes: Int
+    package var portIsTaken: Bool
+    /// Files of ours and those that we write into, by what they are; nil for what is not there.
+    package var include: String?
+    package var includesOurs: Bool
+    package var accessRules: String?
+    package var autoSettings: [String: String]
+    package var passfile: String?
+    package var hasStandbySignal: Bool
+    package var isRunning: Bool
+    package var server: ServerFacts?
+    /// Why a running server could not be asked.
+    package var serverFailure: String?
+    /// What the programs say of each setting: its context (postmaster, sighup, …).
+    package var contexts: [String: String]
+}
+
+/// Where everything of an instance is.
+package struct InstanceLayout: Codable, Sendable, Equatable {
+    package enum Kind: String, Codable, Sendable {
+        /// postgresql-common: /etc/postgresql, pg_ctlcluster.
+        case debian
+        /// pg_ctl.
+        case plain
+    }
+    package var kind: Kind
+    package var programs: String
+    package var data: String
+    package var configuration: String
+    package var port: Int
+    package var log: String
+    package var sockets: String
+    package var passfile: String
+    /// Debian's "15" and "main".
+    package var debianName: String?
+
+    package var mainFile: String { configuration + "/postgresql.conf" }
+    package var accessFile: String { configuration + "/pg_hba.conf" }
+    package var include: String { kind == .debian ? configuration + "/conf.d/90-pgark.conf" : configuration + "/pgark.conf" }
+}
+
+package enum DataDirectory: Codable, Sendable, Equatable {
+    case absent
+    case empty
+    /// Begun by us and not finished.
+    case unfinished
+    /// Holds something that is no data directory.
+    case foreign(some: [String])
+    case present(ControlFacts)
+}
+
+package struct ControlFacts: Codable, Sendable, Equatable {
+    package var systemIdentifier: UInt64
+    package var major: Int
+    /// pg_control's words: shut down, in production, …
+    package var state: String
+    package var timeline: UInt32
+    package var hasChecksums: Bool
+    /// The five settings that a standby must have at least as high, as the WAL last said.
+    package var required: [String: Int]
+}
+
+/// What a running server says to its superuser over its socket.
+package struct ServerFacts: Codable, Sendable, Equatable {
+    package var version: Int
+    package var isInRecovery: Bool
+    package var systemIdentifier: UInt64
+    package var timeline: UInt32
+    package var settings: [String: Setting]
+    package var roles: [String: Role]
+    package var slots: [String: Slot]
+    package var senders: [Sender]
+    package var receiver: Receiver?
+    /// Databases beside template0, template1 and postgres, and objects in the latter: whether anybody has used it.
+    package var isPristine: Bool
+    package var databaseBytes: Int
+
+    package struct Setting: Codable, Sendable, Equatable {
+        package var value: String
+        /// As `SHOW` prints it, with its unit.
+        package var text: String
+        package var source: String
+        package var file: String?
+        package var isPending: Bool
+        package var context: String
+    }
+
+    package struct Role: Codable, Sendable, Equatable {
+        package var mayLogIn: Bool
+        package var mayReplicate: Bool
+        package var isSuperuser: Bool
+        /// What is kept instead of its password.
+        package var verifier: String?
+        /// Roles it belongs to, and what it may execute and read.
+        package var grants: [String]
+    }
+
+    package struct Slot: Codable, Sendable, Equatable {
+        package var isPhysical: Bool
+        package var isActive: Bool
+        package var isReserved: Bool
+        package var walStatus: String?
+    }
+
+    package struct Sender: Codable, Sendable, Equatable {
+        package var application: String
+        package var state: String
+        package var slot: String?
+    }
+
+    package struct Receiver: Codable, Sendable, Equatable {
+        package var status: String
+        package var slot: String?
+        package var host: String?
+        package var port: Int?
+    }
+}
+
+package struct RepositoryHostFacts: Codable, Sendable, Equatable {
+    package var hasAccount: Bool
+    package var directoryOwner: String?
+    package var clusterFile: String?
+    package var passfile: String?
+    /// The program at its lasting place; nil where there is none.
+    package var programDigest: String?
+    package var ownDigest: String
+    package var receiverIsRunning: Bool
+    package var unit: String?
+    package var cron: String?
+    package var backups: Int
+}

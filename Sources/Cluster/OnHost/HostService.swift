@@ -1,0 +1,36 @@
+import FoundationEssentials
+import Glibc
+import PostgresModel
+import Storage
+
+/// The other end of a `HostSession`: one request in, one answer out.
+package enum HostService {
+    /// What the program prints: {"answer": …}.
+    package static func answer(_ request: [UInt8]) throws -> [UInt8] {
+        let request = try JSONDecoder().decode(HostRequest.self, from: Data(request))
+        switch request {
+        case .observe(let questions): return try encoded(facts(questions))
+        case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
+        }
+    }
+
+    private struct Answer<Content: Encodable>: Encodable { let answer: Content }
+
+    private static func encoded(_ content: some Encodable) throws -> [UInt8] {
+        Array(try JSONEncoder().encode(Answer(answer: content)))
+    }
+
+    private static func facts(_ questions: HostQuestions) throws -> HostFacts {
+        // The server is asked last, as its own account.
+        let repository = try questions.repository.map { try RepositoryHost.facts($0, cluster: questions.cluster) }
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, 255)
+        let isRoot = Owner.current.isRoot
+        return HostFacts(
+            hostName: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), isRoot: isRoot,
+            clock: Timestamp.now.seconds, hasSystemd: access("/run/systemd/system", F_OK) == 0,
+            hasCron: access("/usr/sbin/cron", X_OK) == 0 && access("/run/crond.pid", F_OK) == 0,
+            hasApt: access("/usr/bin/apt-get", X_OK) == 0,
+            instance: try questions.instance.map { try InstanceObserver(questions: $0).facts() }, repository: repository)
+    }
+}

@@ -1,0 +1,120 @@
+import Glibc
+import Hosts
+import PostgresModel
+import Storage
+import SystemPackage
+
+/// Makes servers. A data directory is made beside its place and gets its name when it is whole, so that one that was cut short is
+/// known for what it is and begun anew.
+struct InstanceCreator {
+    let site: InstanceSite
+    private var owner: Owner { site.account.owner }
+    private var writer: InstanceWriter { InstanceWriter(site: site) }
+
+    /// A new empty server with data checksums; passwords of others by SCRAM, the system's account over the socket.
+    func create(_ node: String, _ files: InstanceFiles) throws {
+        try prepare()
+        try run(
+            site.command(
+                site.program("initdb"),
+                [
+                    "--pgdata=\(site.unfinished)", "--username=postgres", "--auth-local=peer", "--auth-host=scram-sha-256",
+                    "--data-checksums", "--encoding=UTF8", "--no-instructions",
+                ]))
+        try finish(files)
+    }
+
+    /// A copy of the server at `upstream`, made over the replication protocol while its WAL is held on `slot`.
+    func copy(_ upstream: String, slot: String, _ files: InstanceFiles) throws {
+        try prepare()
+        try writer.writePassfile(files.passfile)
+        var command = site.command(
+            site.program("pg_basebackup"),
+            [
+                "--pgdata=\(site.unfinished)", "--dbname=\(upstream)", "--wal-method=stream", "--slot=\(slot)", "--checkpoint=fast",
+                "--no-password",
+            ])
+        command.timeoutSeconds = 7 * 24 * 3600
+        try run(command)
+        try finish(files)
+    }
+
+    private func run(_ command: Command) throws {
+        var command = command
+        command.timeoutSeconds = max(command.timeoutSeconds, 600)
+        try command.run()
+    }
+
+    private func prepare() throws {
+        if let mark = site.debianMark, try Directory.exists(mark) { try DebianConfiguration(site: site).remove(mark) }
+        if let names = try Directory.names(in: site.data), !names.isEmpty {
+            throw Failure(
+                .directoryNotEmpty, "could not make a server in \(site.data): it is not empty",
+                details: ["there: \(names.prefix(5).joined(separator: ", "))"], hint: "See what has changed: pgark plan")
+        }
+        try Directory.create(site.data.removingLastComponent(), permissions: 0o755, owner: owner)
+        try Directory.removeTree(site.unfinished)
+        if site.layout.kind == .debian { try DebianConfiguration(site: site).prepare() }
+    }
+
+    /// Configured, durable, and in its place.
+    private func finish(_ files: InstanceFiles) throws {
+        if site.layout.kind == .debian {
+            for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d"] {
+                try Directory.removeTree(site.unfinished.appending(name))
+            }
+            try writer.write(files)
+        } else {
+            try writer.writePassfile(files.passfile)
+            try writer.writeSettings(files, in: site.unfinished)
+        }
+        if files.isStandby {
+            try SmallFile.write("", to: site.unfinished.appending("standby.signal"), owner: owner)
+        }
+        try File.synchronizeFileSystem(of: site.unfinished)
+        try Directory.removeIfEmpty(site.data)
+        try Directory.rename(site.unfinished, to: site.data)
+    }
+
+    /// Returns where the data directory is now.
+    func setAside() throws -> String? {
+        try InstanceControl(site: site).stop()
+        guard try Directory.exists(site.data) else { return nil }
+        var place = FilePath("\(site.data).before-pgark"), number = 1
+        while try Directory.exists(place) {
+            number += 1
+            place = FilePath("\(site.data).before-pgark-\(number)")
+        }
+        try Directory.rename(site.data, to: place)
+        return "its data directory is kept as \(place)"
+    }
+}
+
+/// What postgresql-common has of a cluster outside of its data directory.
+struct DebianConfiguration {
+    let site: InstanceSite
+
+    /// /etc/postgresql/MAJOR/NAME as pg_createcluster makes it, where it is not there yet. The data directory that it makes too is
+    /// not what we want, and goes before anything is in it. Until then a mark says that both are ours.
+    func prepare() throws {
+        let directory = FilePath(site.layout.configuration)
+        guard try !Directory.exists(directory), let mark = site.debianMark else { return }
+        try Directory.create(mark.removingLastComponent(), permissions: 0o755, owner: site.account.owner)
+        try SmallFile.write("", to: mark)
+        var command = Command(
+            "/usr/bin/pg_createcluster", ["--port", String(site.layout.port), "--datadir", site.data.string, site.major, name])
+        command.timeoutSeconds = 600
+        try command.run()
+        try Directory.removeTree(site.data)
+        try Directory.remove(mark)
+    }
+
+    /// What an earlier attempt left that was cut short.
+    func remove(_ mark: FilePath) throws {
+        try Directory.removeTree(FilePath(site.layout.configuration))
+        try Directory.removeTree(site.data)
+        try Directory.remove(mark)
+    }
+
+    private var name: String { site.layout.debianName ?? "main" }
+}

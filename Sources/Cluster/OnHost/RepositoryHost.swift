@@ -1,0 +1,86 @@
+import Glibc
+import Hosts
+import PostgresModel
+import Repository
+import Storage
+import SystemPackage
+
+/// What the repository's host has of us beside the repository: an account, the program, the cluster file, who keeps it running.
+enum RepositoryHost {
+    static let program: FilePath = "/usr/local/bin/pgark"
+    static let units: FilePath = "/etc/systemd/system"
+
+    static func facts(_ questions: RepositoryQuestions, cluster: String) throws -> RepositoryHostFacts {
+        let path = FilePath(questions.path)
+        let repository = Repository(root: path, cluster: cluster)
+        let owner = try Directory.status(path)?.owner
+        return RepositoryHostFacts(
+            hasAccount: Account(named: questions.account) != nil,
+            directoryOwner: owner.flatMap { getpwuid($0.user) }.map { String(cString: $0.pointee.pw_name) },
+            clusterFile: try SmallFile.readText(configuration(cluster)), passfile: try SmallFile.readText(passfile(cluster)),
+            programDigest: try digest(of: program), ownDigest: try OwnProgram.digest(),
+            receiverIsRunning: try LockFile.isHeld(repository.receiveLock),
+            unit: try SmallFile.readText(units.appending(unit(cluster))), cron: try SmallFile.readText(cron(cluster)),
+            backups: try owner == nil ? 0 : Catalogue(repository).records().count)
+    }
+
+    static func configuration(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).yaml") }
+    static func passfile(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).pgpass") }
+    static func cron(_ cluster: String) -> FilePath { FilePath("/etc/cron.d/pgark-\(cluster)") }
+    static func unit(_ cluster: String) -> String { "pgark-\(cluster)-receive.service" }
+
+    private static func digest(of path: FilePath) throws -> String? {
+        guard try Directory.exists(path) else { return nil }
+        return try Command("/usr/bin/sha256sum", [path.string]).run().output.split(separator: " ").first.map(String.init)
+    }
+
+    // MARK: Steps
+
+    static func makeAccount(_ name: String) throws {
+        if Account(named: name) != nil { return }
+        try Command(
+            "/usr/sbin/useradd",
+            ["--system", "--create-home", "--home-dir", "/var/lib/\(name)", "--shell", "/bin/sh", "--comment", "pgark", name]
+        ).run()
+    }
+
+    private static func account(_ name: String) throws -> Account {
+        if let account = Account(named: name) { return account }
+        throw Failure(.unsupported, "could not find the account \"\(name)\"", hint: "See what is missing: pgark plan")
+    }
+
+    static func makeDirectory(_ path: String, _ name: String) throws {
+        let owner = try account(name).owner, path = FilePath(path)
+        try Directory.create(path, permissions: 0o750, owner: owner)
+        try Directory.setOwner(of: path, owner)
+    }
+
+    /// This very program, whole or as it was.
+    static func installProgram() throws {
+        let temporary = FilePath("\(program).pgark-new")
+        try Command("/usr/bin/install", ["--mode=755", OwnProgram.path.string, temporary.string]).run()
+        try Directory.rename(temporary, to: program)
+    }
+
+    static func write(_ text: String, to path: String, _ name: String, _ permissions: UInt32) throws {
+        let path = FilePath(path)
+        try Directory.create(path.removingLastComponent(), permissions: 0o755)
+        try SmallFile.write(text, to: path, permissions: permissions, owner: name == "root" ? nil : account(name).owner)
+    }
+
+    static func enable(_ unit: String) throws {
+        try Command("/usr/bin/systemctl", ["daemon-reload"]).run()
+        try Command("/usr/bin/systemctl", ["enable", unit]).run()
+        try Command("/usr/bin/systemctl", ["restart", unit]).run()
+    }
+
+    /// In the background, where nothing supervises it.
+    static func startReceiver(_ configuration: String, _ name: String) throws {
+        let account = try account(name)
+        var command = Command(program, ["wal", "receive", "--config", configuration])
+        command.directory = "/"
+        let log = account.home.appending("receiver.log")
+        try SmallFile.write("", to: log, owner: account.owner)
+        _ = try (Owner.current.isRoot ? account.running(command) : command).start(log: log)
+    }
+}

@@ -1,0 +1,31 @@
+package import PostgresModel
+
+/// What was found on the hosts of a cluster, at one time.
+package struct ClusterFacts: Sendable {
+    package enum Host: Sendable {
+        case reached(HostFacts)
+        case unreachable(Failure)
+
+        package var facts: HostFacts? {
+            if case .reached(let facts) = self { facts } else { nil }
+        }
+    }
+
+    /// By node, of those that pgark sets up.
+    package var nodes: [String: Host]
+    package var repository: Host
+    /// Where the repository's host is, as the nodes see it.
+    package var repositoryAddresses: [String: String]
+
+    package init(nodes: [String: Host], repository: Host, repositoryAddresses: [String: String]) {
+        self.nodes = nodes
+        self.repository = repository
+        self.repositoryAddresses = repositoryAddresses
+    }
+
+    /// The passwords that the hosts know.
+    package var passwords: [String: String] {
+        let nodes = nodes.values.compactMap { $0.facts?.instance?.passfile }
+        return Secrets.passwords(in: [repository.facts?.repository?.passfile].compactMap { $0 } + nodes)
+    }
+}

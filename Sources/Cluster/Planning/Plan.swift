@@ -1,0 +1,50 @@
+import PostgresModel
+
+/// What `apply` would do, in this order, and what speaks against it.
+package struct Plan: Codable, Sendable, Equatable {
+    package var steps: [Step] = []
+    /// What cannot be done, each with its way out. The rest of the plan is done all the same.
+    package var blocked: [Blockage] = []
+    /// What was seen and is left alone.
+    package var remarks: [String] = []
+    /// How long the primary takes no writes, as far as that can be known beforehand.
+    package var writeOutageSeconds = 0.0
+    package var mayLoseData = false
+
+    package init() {}
+
+    package var changes: [Change] { steps.flatMap(\.changes) }
+
+    /// One action on one host, and what it changes.
+    package struct Step: Codable, Sendable, Equatable {
+        /// A node's name, or `repository`.
+        package var host: String
+        package var action: HostAction
+        package var changes: [Change]
+        /// Hosts on which nothing may have failed before.
+        package var needs: [String] = []
+    }
+
+    package struct Change: Codable, Sendable, Equatable {
+        package var action: Kind
+        package var node: String
+        package var object: String
+        package var from: String?
+        package var to: String?
+        package var effect = Effect.none
+
+        package enum Kind: String, Codable, Sendable { case create, change, remove }
+        package enum Effect: String, Codable, Sendable, Comparable {
+            case none, reload, restart
+
+            package static func < (a: Effect, b: Effect) -> Bool { a.rank < b.rank }
+            private var rank: Int { [.none: 0, .reload: 1, .restart: 2][self]! }
+        }
+    }
+
+    package struct Blockage: Codable, Sendable, Equatable {
+        package var node: String
+        package var reason: String
+        package var hint: String?
+    }
+}

@@ -1,0 +1,213 @@
+import PostgresModel
+
+/// From what the cluster file wants and what was found to what is to be done. Pure: the same facts give the same plan.
+package struct Planner {
+    let file: ClusterFile
+    /// The cluster file's own text, for the repository's host.
+    let text: String
+    let facts: ClusterFacts
+    let secrets: Secrets
+    var plan = Plan()
+
+    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts) throws -> Plan {
+        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords))
+        try planner.make()
+        return planner.plan
+    }
+
+    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets) {
+        self.file = file
+        self.text = text
+        self.facts = facts
+        self.secrets = secrets
+    }
+
+    private mutating func make() throws {
+        installPackages()
+        let states = judged()
+        if let primary = primary(among: states) { try planNodes(states, primary) }
+        try planRepository()
+    }
+
+    mutating func block(_ node: String, _ reason: String, hint: String? = nil) {
+        plan.blocked.append(.init(node: node, reason: reason, hint: hint))
+    }
+
+    mutating func add(
+        _ host: String, _ action: HostAction, _ changes: [Plan.Change], needs: [String] = []
+    ) {
+        plan.steps.append(Plan.Step(host: host, action: action, changes: changes, needs: needs))
+    }
+
+    // MARK: What each node is
+
+    private mutating func installPackages() {
+        for node in file.nodes {
+            guard let instance = facts.nodes[node.name]?.facts?.instance, file.postgres.installs, file.postgres.programs == nil,
+                let major = file.postgres.major, !instance.installedMajors.contains(major)
+            else { continue }
+            add(
+                node.name, .installPackages(["postgresql-common", "postgresql-\(major)"]),
+                [.init(action: .create, node: node.name, object: "PostgreSQL \(major)", to: "from the host's package sources")])
+        }
+    }
+
+    private mutating func judged() -> [NodeState] {
+        var found: [(ClusterFile.Node, ClusterFile.Placement, InstanceFacts, InstanceLayout)] = []
+        for node in file.nodes {
+            guard let placement = node.placement else { continue }
+            switch facts.nodes[node.name] {
+            case .reached(let host):
+                guard let instance = host.instance else { continue }
+                do throws(NodeProblem) { found.append((node, placement, instance, try usable(host, instance, node))) } catch {
+                    block(node.name, error.reason, hint: error.hint)
+                }
+            case .unreachable(let failure): block(node.name, failure.message, hint: failure.hint)
+            case nil: continue
+            }
+        }
+        let system = clusterSystem(found.map { ($0.0.name, $0.2) })
+        var states: [NodeState] = []
+        for (node, placement, instance, layout) in found {
+            do throws(NodeProblem) {
+                states.append(NodeState(
+                    node: node, placement: placement, facts: instance, layout: layout,
+                    judgement: try judgement(instance, layout, system)))
+            } catch {
+                block(node.name, error.reason, hint: error.hint)
+            }
+        }
+        return states
+    }
+
+    /// What must be so before anything can be said of a server there.
+    private func usable(_ host: HostFacts, _ instance: InstanceFacts, _ node: ClusterFile.Node) throws(NodeProblem) -> InstanceLayout {
+        let wanted = file.postgres.major
+        guard let layout = instance.layout else {
+            throw NodeProblem(
+                instance.installedMajors.isEmpty
+                    ? "no PostgreSQL is installed there" : "its data directory is not named, and postgresql-common is not there",
+                hint: instance.installedMajors.isEmpty
+                    ? "Install it, or let pgark do so: postgres: { version: 18, packages: apt }"
+                    : "Name it: nodes: { \(node.name): { data: /path } }")
+        }
+        guard let version = instance.version else {
+            if file.postgres.installs, plan.steps.contains(where: { $0.host == node.name }) {
+                throw NodeProblem("PostgreSQL is to be installed first; the rest is planned then", hint: "pgark apply, then again")
+            }
+            throw NodeProblem(
+                "no PostgreSQL is in \(layout.programs)",
+                hint: "Install it (apt-get install postgresql-\(wanted ?? 18)), or name its programs: postgres: { bin: /path }")
+        }
+        guard instance.hasServerAccount else {
+            throw NodeProblem(
+                "there is no account \"postgres\" to run the server", hint: "useradd --system --create-home postgres")
+        }
+        guard host.isRoot else {
+            throw NodeProblem(
+                "pgark is not root there and may not become it, which it needs to run the server's account",
+                hint: "Let this work without a question: ssh \(node.placement?.ssh ?? node.name) sudo -n true")
+        }
+        if let wanted, version / 10000 != wanted {
+            throw NodeProblem("the programs in \(layout.programs) are of PostgreSQL \(version / 10000), not \(wanted)")
+        }
+        return layout
+    }
+
+    /// Whose system this cluster is: what was used before what was not, a primary before a standby, the file's first before the
+    /// others. Nil where there is no server yet.
+    private func clusterSystem(_ found: [(name: String, facts: InstanceFacts)]) -> UInt64? {
+        let candidates = found.compactMap { found -> (rank: Int, system: UInt64)? in
+            guard case .present(let control) = found.facts.data else { return nil }
+            let isUsed = found.facts.server.map { !$0.isPristine } ?? true
+            let isStandby = found.facts.server?.isInRecovery ?? found.facts.hasStandbySignal
+            let isOurs = found.facts.include != nil
+            return ((isUsed ? 0 : 4) + (isOurs ? 0 : 2) + (isStandby ? 1 : 0), control.systemIdentifier)
+        }
+        return candidates.enumerated().min { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }?.element.system
+    }
+
+    private func judgement(
+        _ instance: InstanceFacts, _ layout: InstanceLayout, _ system: UInt64?
+    ) throws(NodeProblem) -> NodeState.Judgement {
+        switch instance.data {
+        case .absent, .empty, .unfinished:
+            if instance.portIsTaken {
+                throw NodeProblem(
+                    "port \(layout.port) is taken by another program", hint: "See which one: ss -ltnp 'sport = :\(layout.port)'")
+            }
+            return .missing
+        case .foreign(let some):
+            throw NodeProblem(
+                "\(layout.data) holds something that is no data directory: \(some.joined(separator: ", "))",
+                hint: "Move it away, or name another place with \"data\".")
+        case .present(let control):
+            if let version = instance.version, control.major != version / 10000 {
+                throw NodeProblem(
+                    "\(layout.data) is of PostgreSQL \(control.major), and the programs are of \(version / 10000)")
+            }
+            if let failure = instance.serverFailure {
+                throw NodeProblem(
+                    "its server runs, but cannot be asked as \"postgres\" over its socket: \(failure)",
+                    hint: "pg_hba.conf must begin with: local all postgres peer")
+            }
+            if control.systemIdentifier != system {
+                if instance.server?.isPristine == true { return .replaceable }
+                throw NodeProblem(
+                    "\(layout.data) is of another system (\(control.systemIdentifier)) than the cluster (\(system ?? 0))",
+                    hint: "Is it the right host? To give it up, stop its server and move its data directory away.")
+            }
+            if instance.isRunning { return .running }
+            if instance.portIsTaken {
+                throw NodeProblem(
+                    "its server does not run, and port \(layout.port) is taken by another program",
+                    hint: "See which one: ss -ltnp 'sport = :\(layout.port)'")
+            }
+            return .stopped
+        }
+    }
+
+    // MARK: The primary
+
+    /// The node that is the primary, or that would be. Nil, and a blockage, where that cannot be said.
+    private mutating func primary(among states: [NodeState]) -> NodeState? {
+        let running = states.filter { $0.judgement == .running && !$0.isStandby }
+        if running.count == 1 { return running[0] }
+        if running.count > 1 {
+            let newest = running.max { ($0.server?.timeline ?? 0) < ($1.server?.timeline ?? 0) }!
+            for state in running where state.name != newest.name {
+                block(
+                    state.name,
+                    "it is a primary as well, on timeline \(state.server?.timeline ?? 0), as \(newest.name) is on timeline "
+                        + "\(newest.server?.timeline ?? 0): the cluster's history forked, and each may have what the other has not",
+                    hint: "Decide which one is right; then, on the other: pgark rejoin \(state.name)")
+            }
+            return newest
+        }
+        let stopped = states.filter { $0.judgement == .stopped && !$0.isStandby }
+        if let first = stopped.first, stopped.count == 1 { return first }
+        if stopped.count > 1 {
+            for state in stopped {
+                block(state.name, "it is stopped, and so is another that was a primary: which one is to go on cannot be told",
+                    hint: "Start the one that is: pg_ctl start")
+            }
+            return nil
+        }
+        let members = states.filter { $0.judgement == .running || $0.judgement == .stopped }
+        if !members.isEmpty {
+            for state in members {
+                block(state.name, "it is a standby, and no primary was found", hint: "Bring the primary back, or: pgark failover")
+            }
+            return nil
+        }
+        // Nothing yet: the file's first node begins, unless something hides what it has.
+        let unknown = file.nodes.filter { node in node.placement != nil && !states.contains { $0.name == node.name } }
+        if let first = unknown.first {
+            for state in states {
+                block(state.name, "no server is made while it is not known what \(first.name) has")
+            }
+            return nil
+        }
+        return states.first
+    }
+}

@@ -1,0 +1,249 @@
+import PostgresModel
+
+/// The servers: made, configured, restarted in the right order, followed.
+extension Planner {
+    mutating func planNodes(_ states: [NodeState], _ primary: NodeState) throws {
+        let sorted = [primary] + ordered(states.filter { $0.name != primary.name }, primary)  // upstreams before who follows them
+        let usable = sorted.filter { state in !plan.blocked.contains { $0.node == state.name } }
+        func upstream(_ state: NodeState) -> NodeState? {
+            state.name == primary.name ? nil : self.upstream(of: state, primary, states)
+        }
+        var restarts: [Restart] = []
+        for state in usable where state.exists { try configure(state, upstream(state), &restarts) }
+        planRestarts(restarts, primary)
+        if !primary.exists, usable.contains(where: { $0.name == primary.name }) { make(primary, nil) }
+        planRoles(primary)
+        planSlots(primary, states, primary)
+        for state in usable where state.name != primary.name {
+            if !state.exists { make(state, upstream(state)) }
+            planSlots(state, states, primary)
+        }
+        plan.steps += pendingAwaits(states, primary)
+        remarkForeign(states)
+    }
+
+    func upstream(of state: NodeState, _ primary: NodeState, _ states: [NodeState]) -> NodeState {
+        states.first { $0.name == state.placement.upstream && $0.name != state.name } ?? primary
+    }
+
+    private func ordered(_ states: [NodeState], _ primary: NodeState) -> [NodeState] {
+        func depth(_ state: NodeState, _ seen: Set<String> = []) -> Int {
+            guard let name = state.placement.upstream, name != primary.name, !seen.contains(name),
+                let next = states.first(where: { $0.name == name })
+            else { return 0 }
+            return 1 + depth(next, seen.union([state.name]))
+        }
+        return states.enumerated().sorted { (depth($0.element), $0.offset) < (depth($1.element), $1.offset) }.map(\.element)
+    }
+
+    func desired(_ state: NodeState, upstream: NodeState?) -> DesiredFiles {
+        DesiredFiles(
+            file: file, node: state.node, placement: state.placement, layout: state.layout, major: state.major,
+            hasChecksums: state.control?.hasChecksums ?? true, upstream: upstream?.node,
+            repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name])
+    }
+
+    // MARK: One server
+
+    struct Restart {
+        let state: NodeState
+        let changes: [Plan.Change]
+        /// Settings of which it would have less than before.
+        let lowered: [String: Int]
+    }
+
+    private mutating func make(_ state: NodeState, _ upstream: NodeState?) {
+        let desired = desired(state, upstream: upstream)
+        let needs = upstream.map { [$0.name] } ?? []
+        if state.judgement == .replaceable {
+            add(
+                state.name, .setAside(state.layout),
+                [.init(
+                    action: .remove, node: state.name, object: "server that nobody used", from: state.layout.data,
+                    to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)], needs: needs)
+        }
+        if let upstream {
+            add(
+                state.name,
+                .copyStandby(
+                    state.layout, upstream: desired.conninfo(to: upstream.placement), slot: DesiredFiles.slot(of: state.name),
+                    desired.files),
+                [.init(
+                    action: .create, node: state.name, object: "standby",
+                    to: "of \(upstream.name), in \(state.layout.data), port \(state.placement.port)")], needs: needs)
+        } else {
+            add(
+                state.name, .createServer(state.layout, node: state.name, desired.files),
+                [.init(
+                    action: .create, node: state.name, object: "primary",
+                    to: "PostgreSQL \(state.major), in \(state.layout.data), port \(state.placement.port)")])
+        }
+        add(state.name, .start(state.layout), [], needs: needs)
+    }
+
+    private mutating func configure(_ state: NodeState, _ upstream: NodeState?, _ restarts: inout [Restart]) throws {
+        let desired = desired(state, upstream: upstream), files = desired.files
+        let hidden = hiddenSettings(state, desired)
+        let settings = settingChanges(state, desired).filter { change in !hidden.contains { $0.object == change.object } }
+        var changes = hidden + settings + (try otherFileChanges(state, files))
+        if state.facts.include != files.include, settings.isEmpty {
+            changes.append(.init(action: .change, node: state.name, object: state.layout.include, to: "as the cluster file says"))
+        }
+        if !hidden.isEmpty { add(state.name, .resetSettings(state.layout, hidden.map { String($0.object.dropFirst(8)) }), []) }
+        if !changes.isEmpty { add(state.name, .writeFiles(state.layout, files), changes) }
+        guard state.judgement == .running else {
+            return add(
+                state.name, .start(state.layout),
+                [.init(action: .change, node: state.name, object: "server", from: "stopped", to: "running")],
+                needs: upstream.map { [$0.name] } ?? [])
+        }
+        if !changes.isEmpty { add(state.name, .reload(state.layout), []) }
+        let pending = pendingRestarts(state, desired, changes)
+        if changes.contains(where: { $0.effect == .restart }) || !pending.isEmpty {
+            restarts.append(Restart(state: state, changes: pending, lowered: lowered(state, desired)))
+        }
+    }
+
+    /// Settings of ours that ALTER SYSTEM hides, and on a primary what a restore left of following another.
+    private func hiddenSettings(_ state: NodeState, _ desired: DesiredFiles) -> [Plan.Change] {
+        state.facts.autoSettings.sorted { $0.key < $1.key }.compactMap { name, value in
+            let wanted = desired.settings.first { $0.name == name }?.value
+            guard wanted != nil || ["primary_conninfo", "primary_slot_name"].contains(name) else { return nil }
+            return .init(
+                action: wanted == nil ? .remove : .change, node: state.name, object: "setting \(name)",
+                from: "\(value) (by ALTER SYSTEM)", to: wanted, effect: effect(of: name, state, wanted))
+        }
+    }
+
+    /// What our file would say otherwise than it does.
+    private func settingChanges(_ state: NodeState, _ desired: DesiredFiles) -> [Plan.Change] {
+        let old = SettingsText.values(state.facts.include ?? ""), new = desired.settings
+        var changes: [Plan.Change] = []
+        for (name, value) in new where old[name] != value {
+            let current = old[name] ?? state.server?.settings[name]?.text
+            changes.append(
+                .init(
+                    action: old[name] == nil ? .create : .change, node: state.name, object: "setting \(name)", from: current, to: value,
+                    effect: effect(of: name, state, value)))
+        }
+        for (name, value) in old.sorted(by: { $0.key < $1.key }) where !new.contains(where: { $0.name == name }) {
+            changes.append(
+                .init(
+                    action: .remove, node: state.name, object: "setting \(name)", from: value,
+                    effect: effect(of: name, state, nil)))
+        }
+        return changes
+    }
+
+    /// What it takes until a setting counts; nothing where the server has that value already.
+    private func effect(of name: String, _ state: NodeState, _ value: String?) -> Plan.Change.Effect {
+        guard state.judgement == .running else { return .none }
+        if let value, let current = state.server?.settings[name], SettingValue.isSame(value, current.text) { return .reload }
+        let context = state.server?.settings[name]?.context ?? state.facts.contexts[name]
+        return context == "postmaster" ? .restart : .reload
+    }
+
+    private func otherFileChanges(_ state: NodeState, _ files: InstanceFiles) throws -> [Plan.Change] {
+        var changes: [Plan.Change] = []
+        let effect: Plan.Change.Effect = state.judgement == .running ? .reload : .none
+        if !state.facts.includesOurs {
+            changes.append(
+                .init(
+                    action: .create, node: state.name, object: "line in \(state.layout.mainFile)", to: "include \(state.layout.include)",
+                    effect: effect))
+        }
+        let old = state.facts.accessRules.flatMap { AccessBlock.lines(in: $0) }
+        if old != files.accessRules {
+            let gone = (old ?? []).filter { !files.accessRules.contains($0) }
+            let added = files.accessRules.filter { !(old ?? []).contains($0) }
+            for line in gone {
+                changes.append(.init(action: .remove, node: state.name, object: "line of pg_hba.conf", from: line, effect: effect))
+            }
+            for line in added {
+                changes.append(.init(action: .create, node: state.name, object: "line of pg_hba.conf", to: line, effect: effect))
+            }
+            if gone.isEmpty, added.isEmpty {
+                changes.append(
+                    .init(
+                        action: .change, node: state.name, object: "pg_hba.conf", to: "pgark's block, in its order", effect: effect))
+            }
+        }
+        if try !secrets.isFilled(files.passfile, state.facts.passfile) {
+            changes.append(
+                .init(
+                    action: state.facts.passfile == nil ? .create : .change, node: state.name, object: state.layout.passfile,
+                    to: "the passwords that a standby there needs"))
+        }
+        return changes
+    }
+
+    // MARK: Restarts
+
+    /// Settings that are in the files and wait for a restart.
+    private func pendingRestarts(_ state: NodeState, _ desired: DesiredFiles, _ changes: [Plan.Change]) -> [Plan.Change] {
+        desired.settings.compactMap { name, value in
+            guard let setting = state.server?.settings[name], setting.isPending,
+                !changes.contains(where: { $0.object == "setting \(name)" })
+            else { return nil }
+            return .init(
+                action: .change, node: state.name, object: "setting \(name)", from: setting.text, to: value, effect: .restart)
+        }
+    }
+
+    private func lowered(_ state: NodeState, _ desired: DesiredFiles) -> [String: Int] {
+        var lowered: [String: Int] = [:]
+        for name in ManagedParameters.matchedByStandbys {
+            guard let current = state.server?.settings[name].flatMap({ Int($0.value) }),
+                let wanted = desired.settings.first(where: { $0.name == name }).flatMap({ Int($0.value) }), wanted < current
+            else { continue }
+            lowered[name] = wanted
+        }
+        return lowered
+    }
+
+    /// Where something is lowered the primary goes first, else the standbys: a standby never has less than its primary.
+    private mutating func planRestarts(_ restarts: [Restart], _ primary: NodeState) {
+        let isLowering = restarts.contains { $0.state.name == primary.name && !$0.lowered.isEmpty }
+        let sorted = restarts.filter { ($0.state.name == primary.name) == isLowering }
+            + restarts.filter { ($0.state.name == primary.name) != isLowering }
+        for restart in sorted {
+            let isPrimary = restart.state.name == primary.name
+            if isPrimary { plan.writeOutageSeconds += Self.restartSeconds }
+            add(
+                restart.state.name, .restart(restart.state.layout, lowered: isPrimary ? [:] : restart.lowered),
+                restart.changes + [
+                    .init(
+                        action: .change, node: restart.state.name, object: "server", from: "running", to: "restarted", effect: .restart)
+                ], needs: sorted.prefix { $0.state.name != restart.state.name }.map(\.state.name))
+        }
+    }
+
+    /// What a restart of an ordinary server takes, when its checkpoint was made before.
+    private static let restartSeconds = 2.0
+}
+
+/// Values of settings as people write them.
+enum SettingValue {
+    /// True where two texts mean the same: `on` and `true`, `1GB` and `1024MB`.
+    static func isSame(_ a: String, _ b: String) -> Bool {
+        if a == b { return true }
+        if let a = truth(a), let b = truth(b) { return a == b }
+        if let a = amount(a), let b = amount(b) { return a == b }
+        return false
+    }
+
+    private static func truth(_ text: String) -> Bool? {
+        ["on": true, "true": true, "yes": true, "off": false, "false": false, "no": false][text.lowercased()]
+    }
+
+    private static func amount(_ text: String) -> [String: Double]? {
+        let digits = text.prefix { $0.isNumber || $0 == "." || $0 == "-" }
+        guard let number = Double(digits) else { return nil }
+        let unit = text.dropFirst(digits.count).trimmed
+        let bytes = ["B": 1.0, "kB": 1024, "MB": 1_048_576, "GB": 1_073_741_824, "TB": 1_099_511_627_776]
+        let times = ["us": 0.001, "ms": 1.0, "s": 1000, "min": 60000, "h": 3_600_000, "d": 86_400_000]
+        if unit.isEmpty { return ["": number] }
+        if let factor = bytes[unit] { return ["B": number * factor] }
+        return times[unit].map { ["ms": number * $0] }
+    }
+}

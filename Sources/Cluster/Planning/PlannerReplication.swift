@@ -1,0 +1,112 @@
+import Postgres
+import PostgresModel
+
+/// Roles and replication slots, and whether each standby streams through its own.
+extension Planner {
+    // MARK: Roles
+
+    mutating func planRoles(_ primary: NodeState) {
+        for role in ClusterRoles.all {
+            let (statements, changes) = roleChanges(role, primary)
+            if !statements.isEmpty { add(primary.name, .sql(primary.layout, statements), changes, needs: [primary.name]) }
+        }
+    }
+
+    private func roleChanges(_ role: String, _ primary: NodeState) -> (statements: [String], changes: [Plan.Change]) {
+        let password = "PASSWORD '\(Secrets.verifier(of: role))'"
+        guard let known = primary.server?.roles[role] else {
+            let grants = ClusterRoles.grants(role).map { ClusterRoles.statement(granting: $0, to: role) }
+            return (
+                ["CREATE ROLE \(role) LOGIN REPLICATION \(password)"] + grants,
+                [.init(action: .create, node: primary.name, object: "role \(role)", to: "login, replication, no superuser")]
+            )
+        }
+        var statements: [String] = [], changes: [Plan.Change] = []
+        func change(_ what: String, _ statement: String, from: String? = nil) {
+            statements.append(statement)
+            changes.append(.init(action: .change, node: primary.name, object: "role \(role)", from: from, to: what))
+        }
+        if !known.mayLogIn || !known.mayReplicate { change("login, replication", "ALTER ROLE \(role) LOGIN REPLICATION") }
+        if known.isSuperuser { change("no superuser", "ALTER ROLE \(role) NOSUPERUSER", from: "superuser") }
+        if !isPassword(known.verifier, of: role) { change("the password of the passfiles", "ALTER ROLE \(role) \(password)") }
+        for grant in ClusterRoles.grants(role) where !known.grants.contains(grant) {
+            change("granted \(grant)", ClusterRoles.statement(granting: grant, to: role))
+        }
+        return (statements, changes)
+    }
+
+    private func isPassword(_ verifier: String?, of role: String) -> Bool {
+        guard let verifier, let password = secrets[role] else { return false }
+        return PasswordVerifier.matches(verifier, password: password)
+    }
+
+    // MARK: Slots
+
+    /// On its upstream each standby has its slot, with WAL held back for it. On the other nodes slots are there for the day when
+    /// they are the primary, and hold nothing until then.
+    mutating func planSlots(_ state: NodeState, _ states: [NodeState], _ primary: NodeState) {
+        let followers = states.filter { $0.name != primary.name && upstream(of: $0, primary, states).name == state.name }
+        var wanted = followers.map { (slot: DesiredFiles.slot(of: $0.name), isReserved: true) }
+        let others = file.nodes.filter { node in node.name != state.name && node.placement != nil }
+        for other in others.map({ DesiredFiles.slot(of: $0.name) }) where !wanted.contains(where: { $0.slot == other }) {
+            wanted.append((other, false))
+        }
+        wanted.append((file.repository.slot.description, state.name == primary.name))
+        let known = state.exists ? state.server?.slots ?? [:] : [:]
+        for (slot, isReserved) in wanted where known[slot] == nil {
+            add(
+                state.name, .sql(state.layout, ["SELECT pg_create_physical_replication_slot('\(slot)', \(isReserved))"]),
+                [.init(
+                    action: .create, node: state.name, object: "slot \(slot)",
+                    to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")],
+                needs: [state.name])
+        }
+        for (slot, _) in wanted {
+            if let found = known[slot], !found.isPhysical {
+                block(state.name, "the slot \(slot) is a logical one, and its name is needed", hint: "Rename the node, or drop the slot.")
+            }
+        }
+    }
+
+    /// After whatever was done to it, or where it does not stream, a standby must stream through its slot.
+    func pendingAwaits(_ states: [NodeState], _ primary: NodeState) -> [Plan.Step] {
+        states.filter { $0.name != primary.name }.compactMap { state in
+            let upstream = upstream(of: state, primary, states), slot = DesiredFiles.slot(of: state.name)
+            guard !plan.blocked.contains(where: { $0.node == state.name || $0.node == upstream.name }) else { return nil }
+            let isTouched = plan.steps.contains { $0.host == state.name || ($0.host == upstream.name && $0.action.stopsServer) }
+            let isStreaming = upstream.server?.senders.contains { $0.slot == slot && $0.state == "streaming" } ?? false
+            guard isTouched || !isStreaming else { return nil }
+            let change = Plan.Change(
+                action: .change, node: state.name, object: "standby", from: "not streaming",
+                to: "streaming from \(upstream.name) through the slot \(slot)")
+            return Plan.Step(
+                host: upstream.name, action: .awaitStandby(upstream.layout, node: state.name, slot: slot),
+                changes: isTouched || isStreaming ? [] : [change], needs: [state.name, upstream.name])
+        }
+    }
+
+    // MARK: What is not ours
+
+    mutating func remarkForeign(_ states: [NodeState]) {
+        let own = Set(file.nodes.map { DesiredFiles.slot(of: $0.name) } + [file.repository.slot.description])
+        for state in states {
+            for (slot, found) in (state.server?.slots ?? [:]).sorted(by: { $0.key < $1.key }) where !own.contains(slot) {
+                plan.remarks.append(
+                    "\(state.name): the slot \(slot) is not pgark's (\(found.isActive ? "in use" : "not in use")); it is left alone")
+            }
+            let roles = (state.server?.roles ?? [:]).filter { !ClusterRoles.all.contains($0.key) && $0.key != "postgres" }
+            for (role, found) in roles.sorted(by: { $0.key < $1.key }) where found.mayReplicate {
+                plan.remarks.append("\(state.name): the role \(role) may replicate and is not pgark's; it is left alone")
+            }
+        }
+    }
+}
+
+extension HostAction {
+    var stopsServer: Bool {
+        switch self {
+        case .restart, .start, .createServer, .setAside: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import Hosts
+import Postgres
+import PostgresModel
+import SystemPackage
+
+/// The repository's host: whose it is, the program, the cluster file, and who keeps the receiver running.
+extension Planner {
+    static let repository = "repository"
+
+    mutating func planRepository() throws {
+        switch facts.repository {
+        case .unreachable(let failure): block(Self.repository, failure.message, hint: failure.hint)
+        case .reached(let host):
+            guard let found = host.repository else { return }
+            guard host.isRoot else {
+                return block(
+                    Self.repository, "pgark is not root there and may not become it, which it needs to install itself",
+                    hint: "Run it as root, or let this work without a question: sudo -n true")
+            }
+            try plan(host, found)
+        }
+    }
+
+    private mutating func plan(_ host: HostFacts, _ found: RepositoryHostFacts) throws {
+        let account = file.repositoryAccount, path = file.repository.path.string
+        func change(_ kind: Plan.Change.Kind, _ object: String, from: String? = nil, to: String?) -> Plan.Change {
+            .init(action: kind, node: Self.repository, object: object, from: from, to: to)
+        }
+        if !found.hasAccount { add(.makeAccount(account), [change(.create, "account \(account)", to: "the repository's")]) }
+        if found.directoryOwner != account {
+            add(
+                .makeRepository(path: path, account: account),
+                [change(found.directoryOwner == nil ? .create : .change, path, from: found.directoryOwner, to: "of \(account)")])
+        }
+        if found.programDigest != found.ownDigest {
+            add(
+                .installProgram,
+                [change(found.programDigest == nil ? .create : .change, "\(RepositoryHost.program)", to: "this program")])
+        }
+        let configuration = RepositoryHost.configuration(file.name).string, passfile = RepositoryHost.passfile(file.name).string
+        if try !secrets.isFilled(passwords, found.passfile) {
+            add(
+                .writeFile(path: passfile, text: passwords, account: account, permissions: 0o600),
+                [change(found.passfile == nil ? .create : .change, passfile, to: "the password of \(ClusterRoles.repository)")])
+        }
+        if found.clusterFile != text {
+            add(
+                .writeFile(path: configuration, text: text, account: "root", permissions: 0o644),
+                [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
+        }
+        planService(host, found, account, configuration)
+    }
+
+    private mutating func add(_ action: HostAction, _ changes: [Plan.Change]) {
+        add(Self.repository, action, changes, needs: [Self.repository])
+    }
+
+    private mutating func planService(
+        _ host: HostFacts, _ found: RepositoryHostFacts, _ account: String, _ configuration: String
+    ) {
+        // Not before there is a server to receive from.
+        func change(_ object: String, from: String?, to: String) -> Plan.Change {
+            .init(action: from == nil ? .create : .change, node: Self.repository, object: object, from: from.map { _ in "another" }, to: to)
+        }
+        switch service(host) {
+        case .systemd:
+            let name = RepositoryHost.unit(file.name), text = unit(account, configuration)
+            if found.unit != text {
+                add(
+                    .writeFile(path: "\(RepositoryHost.units)/\(name)", text: text, account: "root", permissions: 0o644),
+                    [change(name, from: found.unit, to: "keeps the WAL receiver running")])
+            }
+            if found.unit != text || !found.receiverIsRunning {
+                add(.enableUnit(name), [change("WAL receiver", from: found.receiverIsRunning ? "" : nil, to: "running")])
+            }
+        case .cron, .none, .automatic:
+            if service(host) == .cron, found.cron != cron(account, configuration) {
+                add(
+                    .writeFile(
+                        path: RepositoryHost.cron(file.name).string, text: cron(account, configuration), account: "root",
+                        permissions: 0o644),
+                    [change("\(RepositoryHost.cron(file.name))", from: found.cron, to: "keeps the WAL receiver running")])
+            }
+            if !found.receiverIsRunning {
+                add(
+                    .startReceiver(configuration: configuration, account: account),
+                    [change("WAL receiver", from: nil, to: "running")])
+            }
+        }
+    }
+
+    private func service(_ host: HostFacts) -> ClusterFile.RepositorySettings.Service {
+        guard file.repository.service == .automatic else { return file.repository.service }
+        return host.hasSystemd ? .systemd : host.hasCron ? .cron : .none
+    }
+
+    // MARK: Texts
+
+    private var passwords: String {
+        "# Written by `pgark apply`.\n"
+            + file.nodes.compactMap(\.placement).map { place in
+                "\(DesiredFiles.escaped(place.host)):\(place.port):*:\(ClusterRoles.repository):"
+                    + "\(Secrets.password(of: ClusterRoles.repository))\n"
+            }.joined()
+    }
+
+    private func unit(_ account: String, _ configuration: String) -> String {
+        """
+        # Written by `pgark apply`.
+        [Unit]
+        Description=pgark WAL receiver of the cluster \(file.name)
+        After=network-online.target
+        Wants=network-online.target
+
+        [Service]
+        User=\(account)
+        ExecStart=\(RepositoryHost.program) wal receive --config \(configuration)
+        Restart=always
+        RestartSec=5
+
+        [Install]
+        WantedBy=multi-user.target
+
+        """
+    }
+
+    /// A receiver that runs already is no reason to say anything; one that fails writes why to the system's log.
+    private func cron(_ account: String, _ configuration: String) -> String {
+        """
+        # Written by `pgark apply`.
+        * * * * * \(account) \(RepositoryHost.program) wal receive --config \(configuration) >/dev/null 2>&1
+
+        """
+    }
+}
+
+extension ClusterFile {
+    /// Whose the repository is on its host.
+    package var repositoryAccount: String { repository.account ?? "pgark" }
+}
