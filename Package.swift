@@ -79,7 +79,7 @@ let package = Package(
             name: "FormatTests", dependencies: ["TestSupport", "Lab", "Hosts", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport", "Lab", "Hosts", "Storage", system],
+            name: "EndToEndTests", dependencies: ["TestSupport", "PostgresModel", "Lab", "Hosts", "Storage", system],
             swiftSettings: rules),
         .testTarget(
             name: "FaultTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
