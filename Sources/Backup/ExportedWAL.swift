@@ -18,17 +18,42 @@ struct ExportedWAL {
 
     private(set) var files: [File] = []
 
-    /// Looks at what is stored; throws where a segment is missing.
+    /// What makes the backup consistent. Looks at what is stored; throws where a segment is missing.
     init(_ reader: BackupReader) throws {
         let (archive, record) = (try reader.walArchive(), reader.record)
-        let size = record.walSegmentSize
-        if let history = try SmallFile.read(archive.historyPath(record.timeline)) {
-            files.append(
-                File(name: record.timeline.historyFileName, size: history.count) { body in try history.withUnsafeBytes(body) })
-            markArchived(record.timeline.historyFileName)
+        try add(history: record.timeline, archive)
+        try add(
+            record.timeline, from: record.beginLSN,
+            through: WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: record.walSegmentSize), archive, record)
+    }
+
+    /// All that leads from the backup to `end` along a timeline's history.
+    init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory) throws {
+        let (archive, record) = (try reader.walArchive(), reader.record), size = record.walSegmentSize
+        for step in try StoredWAL(archive).steps(from: record.beginLSN, on: record.timeline, along: history) {
+            guard step.from < end else { break }
+            try add(history: step.timeline, archive)
+            // The segment in which a timeline was left is the next one's too, and only that one is sure to be there.
+            let last = step.to.map { size.start(of: $0) } ?? end
+            if last > step.from {
+                try add(
+                    step.timeline, from: step.from, through: WALSegment(timeline: step.timeline, endingAt: last, size: size), archive,
+                    record)
+            }
         }
-        let last = WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: size)
-        var segment = WALSegment(timeline: record.timeline, holding: record.beginLSN, size: size)
+    }
+
+    private mutating func add(history timeline: TimelineID, _ archive: WALArchive) throws {
+        guard let history = try SmallFile.read(archive.historyPath(timeline)) else { return }
+        files.append(File(name: timeline.historyFileName, size: history.count) { body in try history.withUnsafeBytes(body) })
+        markArchived(timeline.historyFileName)
+    }
+
+    private mutating func add(
+        _ timeline: TimelineID, from begin: LSN, through last: WALSegment, _ archive: WALArchive, _ record: BackupRecord
+    ) throws {
+        let size = record.walSegmentSize
+        var segment = WALSegment(timeline: timeline, holding: begin, size: size)
         while segment.number <= last.number {
             let (current, name) = (segment, segment.name(size: size))
             guard let place = try archive.place(of: current) else {

@@ -48,7 +48,7 @@ struct TarExport {
         var archives: [String: TarWriter] = [:]
         func archive(_ name: String) throws -> TarWriter {
             if let archive = archives[name] { return archive }
-            let archive = try TarWriter(directory.appending(name + ".tar"))
+            let archive = try TarWriter(file: directory.appending(name + ".tar"))
             archives[name] = archive
             return archive
         }
@@ -105,50 +105,12 @@ struct TarExport {
     }
 
     private func writeWAL() throws {
-        let tar = try TarWriter(directory.appending("pg_wal.tar"))
+        let tar = try TarWriter(file: directory.appending("pg_wal.tar"))
         for file in wal.files {
             try tar.begin(file.name, mode: 0o600, modified: reader.record.endTime, size: file.size)
             try file.content { try tar.content($0) }
             try tar.endFile(file.size)
         }
         try tar.end()
-    }
-}
-
-/// Writes one tar archive front to back.
-private final class TarWriter {
-    private let file: File
-    private var position = 0
-    private var buffer: [UInt8] = []
-    private static let step = 1 << 20
-
-    init(_ path: FilePath) throws { file = try File(path, .create) }
-
-    func begin(_ entry: MapEntry, _ path: String, _ kind: TarReader.Entry.Kind, _ size: Int) throws {
-        buffer += try TarHeader.bytes(.init(path: path, kind: kind, size: size, mode: entry.mode, modified: entry.modified))
-    }
-
-    func begin(_ path: String, mode: UInt32, modified: Timestamp, size: Int) throws {
-        let seconds = modified.microseconds / 1_000_000
-        buffer += try TarHeader.bytes(.init(path: path, kind: .file, size: size, mode: mode, modified: seconds))
-    }
-
-    func content(_ bytes: UnsafeRawBufferPointer) throws {
-        buffer.append(contentsOf: bytes)
-        if buffer.count >= Self.step { try flush() }
-    }
-
-    func endFile(_ size: Int) throws { buffer += [UInt8](repeating: 0, count: TarHeader.padding(ofSize: size)) }
-
-    func end() throws {
-        buffer += TarHeader.end
-        try flush()
-        try file.synchronize()
-    }
-
-    private func flush() throws {
-        try buffer.withUnsafeBytes { try file.write($0, at: position) }
-        position += buffer.count
-        buffer.removeAll(keepingCapacity: true)
     }
 }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Hosts
 import PostgresModel
 import Storage
@@ -64,13 +65,24 @@ package final class ClusterHosts: Sendable {
 
     // MARK: Action
 
+    private func session(_ host: String) throws -> HostSession { try sessions[host]!.get() }
+
     /// Does one step; returns what is to be said of it.
     func perform(_ step: Plan.Step, _ secrets: Secrets) throws -> String? {
-        let session = try sessions[step.host]!.get()
+        let session = try session(step.host)
+        if case .adoptStandby(let layout, _) = step.action { try stream(into: layout, session) }
         // A copy of a large server takes its time.
         let answer: HostAnswer = try session.call(
             HostRequest.perform(try step.action.filled(secrets)), timeoutSeconds: 7 * 24 * 3600)
         return answer.remark
+    }
+}
+
+extension ClusterHosts {
+    private func stream(into layout: InstanceLayout, _ target: HostSession) throws {
+        let text = String(decoding: try JSONEncoder().encode(layout), as: UTF8.self)
+        try session(Planner.repository).stream(
+            ["--send", file.repository.path.string, "--cluster", file.name], to: target, ["--receive", text])
     }
 }
 
@@ -99,6 +111,7 @@ extension HostAction {
         case .sql(let layout, let statements): .sql(layout, try statements.map(filled))
         case .writeFile(let path, let text, let account, let permissions):
             .writeFile(path: path, text: try filled(text), account: account, permissions: permissions)
+        case .adoptStandby(let layout, let files): .adoptStandby(layout, try filled(files))
         default: self
         }
     }

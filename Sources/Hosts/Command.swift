@@ -84,6 +84,35 @@ package struct Command: Sendable {
             details: ["command: \(typed)"] + said.split(whereSeparator: \.isNewline).suffix(8).map(String.init))
     }
 
+    /// Runs this program and another to their ends, with what this one prints as the other's input. Anything but success of both
+    /// is a failure of the one that failed first in the order of the words that it says.
+    package func run(into other: Command) throws {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw Failure.system("make a pipe to", other.program) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let nothing = try ScratchFile(), errors = try ScratchFile(), output = try ScratchFile(), otherErrors = try ScratchFile()
+        let reader: pid_t, writer: pid_t
+        do {
+            defer { ends.forEach { close($0) } }
+            reader = try other.spawn(
+                input: ends[0], output: output.descriptor, errors: otherErrors.descriptor, newSession: false)
+            do {
+                writer = try spawn(input: nothing.descriptor, output: ends[1], errors: errors.descriptor, newSession: false)
+            } catch {
+                Self.end(reader)
+                throw error
+            }
+        }
+        let begin = Deadline.now
+        let wrote = Swift.Result { try wait(for: writer) }, read = Swift.Result { try other.wait(for: reader) }
+        let seconds = Double(Deadline.now - begin) / 1e9
+        let first = Outcome(status: try wrote.get(), output: "", errors: try errors.text(), seconds: seconds)
+        let second = Outcome(status: try read.get(), output: try output.text(), errors: try otherErrors.text(), seconds: seconds)
+        // A writer whose reader is gone ends by SIGPIPE or says so; the reader knows better why.
+        guard second.succeeded else { throw other.failure(second) }
+        guard first.succeeded else { throw failure(first) }
+    }
+
     /// Starts the program in a session of its own, where our terminal's signals do not reach it. What it prints is
     /// added to `log`.
     package func start(log: FilePath) throws -> ProcessIdentity {

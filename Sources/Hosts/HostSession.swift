@@ -138,16 +138,28 @@ package final class HostSession: Sendable {
         let error: Text
     }
 
+    private func command(_ arguments: [String]) -> Command {
+        let words = program + [Self.commandName] + arguments
+        switch host.way {
+        case .here: return Command("/usr/bin/env", words)
+        case .ssh(let destination): return ssh!.command(destination, words.map(Shell.quoted).joined(separator: " "))
+        }
+    }
+
+    /// Runs the program there and on another host, with what it prints here as the other's input. Arguments are seen by everybody
+    /// on both hosts.
+    package func stream(_ arguments: [String], to other: HostSession, _ otherArguments: [String]) throws {
+        var (source, target) = (command(arguments), other.command(otherArguments))
+        source.timeoutSeconds = 7 * 24 * 3600
+        target.timeoutSeconds = source.timeoutSeconds
+        try source.run(into: target)
+    }
+
     /// Asks the program there. What it could not do is thrown as it was said, with the host's name.
     package func call<Content: Decodable>(
         _ request: some Encodable, as type: Content.Type = Content.self, timeoutSeconds: Double = 120
     ) throws -> Content {
-        let words = program + [Self.commandName]
-        var command =
-            switch host.way {
-            case .here: Command(FilePath(words[0].contains("/") ? words[0] : "/usr/bin/env"), words[0].contains("/") ? Array(words.dropFirst()) : words)
-            case .ssh(let destination): ssh!.command(destination, words.map(Shell.quoted).joined(separator: " "))
-            }
+        var command = command([])
         command.input = Array(try JSONEncoder().encode(request))
         command.timeoutSeconds = timeoutSeconds
         let outcome = try command.outcome()

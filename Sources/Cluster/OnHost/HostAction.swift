@@ -10,6 +10,8 @@ package enum HostAction: Codable, Sendable, Equatable {
     case setAside(InstanceLayout)
     /// A copy of another server, to follow it, not started.
     case copyStandby(InstanceLayout, upstream: String, slot: String, InstanceFiles)
+    /// The same from the repository: what `HostSession.stream` has brought becomes the server.
+    case adoptStandby(InstanceLayout, InstanceFiles)
     case writeFiles(InstanceLayout, InstanceFiles)
     /// Takes settings out of postgresql.auto.conf that hide ours.
     case resetSettings(InstanceLayout, [String])
@@ -46,6 +48,7 @@ extension HostAction {
         case .createServer(let layout, _, _): "make a server in \(layout.data)"
         case .setAside(let layout): "set \(layout.data) aside"
         case .copyStandby(let layout, _, _, _): "copy into \(layout.data)"
+        case .adoptStandby(let layout, _): "copy from the repository into \(layout.data)"
         case .writeFiles: "write its files"
         case .resetSettings(_, let names): "take out of postgresql.auto.conf: \(names.joined(separator: ", "))"
         case .start: "start"

@@ -14,6 +14,7 @@ struct HostActor {
         case .createServer(let layout, let node, let files): try creator(layout).create(node, files)
         case .setAside(let layout): return try creator(layout).setAside()
         case .copyStandby(let layout, let upstream, let slot, let files): try creator(layout).copy(upstream, slot: slot, files)
+        case .adoptStandby(let layout, let files): try creator(layout).adopt(files)
         case .writeFiles(let layout, let files): try InstanceWriter(site: site(layout)).write(files)
         case .resetSettings(let layout, let names): try InstanceWriter(site: site(layout)).reset(names)
         case .start(let layout): try control(layout).start()
@@ -41,7 +42,7 @@ struct HostActor {
         return InstanceSite(layout: layout, account: account)
     }
 
-    private func creator(_ layout: InstanceLayout) throws -> InstanceCreator { InstanceCreator(site: try site(layout)) }
+    func creator(_ layout: InstanceLayout) throws -> InstanceCreator { InstanceCreator(site: try site(layout)) }
     private func control(_ layout: InstanceLayout) throws -> InstanceControl { InstanceControl(site: try site(layout)) }
 
     // MARK: SQL

@@ -152,4 +152,14 @@ package struct RepositoryHostFacts: Codable, Sendable, Equatable {
     package var unit: String?
     package var cron: String?
     package var backups: Int
+    /// What a standby could be made of; nil where no backup leads to the end of the stored WAL.
+    package var seed: Seed?
+
+    package struct Seed: Codable, Sendable, Equatable {
+        package var backup: String
+        package var systemIdentifier: UInt64
+        package var timeline: UInt32
+        package var major: Int
+        package var bytes: Int
+    }
 }

@@ -1,7 +1,9 @@
 import FoundationEssentials
 import Glibc
 import PostgresModel
+import Repository
 import Storage
+import SystemPackage
 
 /// The other end of a `HostSession`: one request in, one answer out.
 package enum HostService {
@@ -12,6 +14,17 @@ package enum HostService {
         case .observe(let questions): return try encoded(facts(questions))
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }
+    }
+
+    /// Sends a backup and its WAL to our standard output.
+    package static func send(repository: String, cluster: String) throws {
+        try RepositoryHost.send(Repository(root: FilePath(repository), cluster: cluster))
+    }
+
+    /// Takes a data directory from our standard input.
+    package static func receive(_ layout: [UInt8]) throws -> Never {
+        let layout = try JSONDecoder().decode(InstanceLayout.self, from: Data(layout))
+        try HostActor().creator(layout).receive()
     }
 
     private struct Answer<Content: Encodable>: Encodable { let answer: Content }

@@ -39,6 +39,26 @@ struct InstanceCreator {
         try finish(files)
     }
 
+    /// Goes on as tar(1), which takes a data directory from our standard input.
+    func receive() throws -> Never {
+        try prepare()
+        try Directory.create(site.unfinished, owner: owner)
+        if Owner.current.isRoot { try site.account.become() }
+        let words = ["tar", "--extract", "--preserve-permissions", "--directory=\(site.unfinished)", "--file=-"]
+        var arguments = words.map { strdup($0) } + [nil]
+        execv("/bin/tar", &arguments)
+        throw Failure.system("run", "/bin/tar")
+    }
+
+    /// Makes what was received the server.
+    func adopt(_ files: InstanceFiles) throws {
+        // It comes last.
+        guard try Directory.exists(site.unfinished.appending("global/pg_control")) else {
+            throw Failure(.damaged, "could not make a server of \(site.unfinished): it is not whole", hint: "Again: pgark apply")
+        }
+        try finish(files)
+    }
+
     private func run(_ command: Command) throws {
         var command = command
         command.timeoutSeconds = max(command.timeoutSeconds, 600)
@@ -57,6 +77,13 @@ struct InstanceCreator {
         if site.layout.kind == .debian { try DebianConfiguration(site: site).prepare() }
     }
 
+    /// What a copy has in postgresql.auto.conf of an earlier recovery, or of whom its original followed.
+    private static let foreign = [
+        "restore_command", "recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time",
+        "recovery_target_xid", "recovery_target_inclusive", "recovery_target_timeline", "recovery_target_action",
+        "primary_conninfo", "primary_slot_name", "recovery_min_apply_delay",
+    ]
+
     /// Configured, durable, and in its place.
     private func finish(_ files: InstanceFiles) throws {
         if site.layout.kind == .debian {
@@ -68,6 +95,7 @@ struct InstanceCreator {
             try writer.writePassfile(files.passfile)
             try writer.writeSettings(files, in: site.unfinished)
         }
+        try writer.reset(Self.foreign + SettingsText.values(files.include).keys, in: site.unfinished)
         if files.isStandby {
             try SmallFile.write("", to: site.unfinished.appending("standby.signal"), owner: owner)
         }

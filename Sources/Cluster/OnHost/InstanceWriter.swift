@@ -43,8 +43,14 @@ struct InstanceWriter {
             for name in names { try connection.query("ALTER SYSTEM RESET \(name)") }
             return
         }
-        let path = site.data.appending("postgresql.auto.conf")
-        let lines = (try SmallFile.readText(path) ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+        try reset(names, in: site.data)
+    }
+
+    /// In the file of a server that does not run.
+    func reset(_ names: [String], in data: FilePath) throws {
+        let path = data.appending("postgresql.auto.conf")
+        guard let text = try SmallFile.readText(path) else { return }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         let kept = lines.filter { line in
             let name = line.drop { $0.isWhitespace }.prefix { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "." }
             return !names.contains(name.lowercased())

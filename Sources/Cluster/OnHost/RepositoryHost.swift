@@ -1,3 +1,4 @@
+import Backup
 import Glibc
 import Hosts
 import PostgresModel
@@ -21,7 +22,31 @@ enum RepositoryHost {
             programDigest: try digest(of: program), ownDigest: try OwnProgram.digest(),
             receiverIsRunning: try LockFile.isHeld(repository.receiveLock),
             unit: try SmallFile.readText(units.appending(unit(cluster))), cron: try SmallFile.readText(cron(cluster)),
-            backups: try owner == nil ? 0 : Catalogue(repository).records().count)
+            backups: try owner == nil ? 0 : Catalogue(repository).records().count, seed: owner == nil ? nil : try seed(repository))
+    }
+
+    private static func seed(_ repository: Repository) throws -> RepositoryHostFacts.Seed? {
+        guard try repository.system() != nil, let current = try Inventory(repository).current,
+            let plan = try? seedPlan(repository),  // where no backup leads to the end there is none
+            let end = current.wal.ranges.last(where: { $0.timeline == plan.timeline })?.to, plan.walTo >= end,
+            plan.record.tablespaces.allSatisfy(\.location.isEmpty)
+        else { return nil }
+        return .init(
+            backup: plan.record.id, systemIdentifier: plan.record.systemIdentifier.rawValue, timeline: plan.timeline.rawValue,
+            major: Int(plan.record.serverVersion.prefix { $0.isNumber }) ?? 0, bytes: plan.record.dataBytes)
+    }
+
+    private static func seedPlan(_ repository: Repository) throws -> RestorePlan {
+        let catalogue = Catalogue(repository), records = try catalogue.records()
+        let damaged = Set(try records.map(\.id).filter { try catalogue.isKnownToBeDamaged($0) })
+        return try RestorePlanner.plan(RecoveryTarget(), chosen: nil, among: records, damaged: damaged, in: repository)
+    }
+
+    /// Writes what a server begins with to our standard output.
+    static func send(_ repository: Repository) throws {
+        let lock = try repository.lockForReading(to: "send a backup to another host")
+        defer { withExtendedLifetime(lock) {} }
+        try SeedStream(Catalogue(repository), seedPlan(repository)).write(to: STDOUT_FILENO)
     }
 
     static func configuration(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).yaml") }

@@ -63,14 +63,19 @@ extension Planner {
                     to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)], needs: needs)
         }
         if let upstream {
-            add(
-                state.name,
-                .copyStandby(
+            let seed = seed(upstream)
+            let copy: HostAction =
+                seed == nil
+                ? .copyStandby(
                     state.layout, upstream: desired.conninfo(to: upstream.placement), slot: DesiredFiles.slot(of: state.name),
-                    desired.files),
+                    desired.files)
+                : .adoptStandby(state.layout, desired.files)
+            let source = seed.map { ", from backup \($0.backup)" } ?? ", copied from it"
+            add(
+                state.name, copy,
                 [.init(
                     action: .create, node: state.name, object: "standby",
-                    to: "of \(upstream.name), in \(state.layout.data), port \(state.placement.port)")], needs: needs)
+                    to: "of \(upstream.name)\(source), in \(state.layout.data), port \(state.placement.port)")], needs: needs)
         } else {
             add(
                 state.name, .createServer(state.layout, node: state.name, desired.files),
@@ -79,6 +84,14 @@ extension Planner {
                     to: "PostgreSQL \(state.major), in \(state.layout.data), port \(state.placement.port)")])
         }
         add(state.name, .start(state.layout), [], needs: needs)
+    }
+
+    /// A backup that leads to what the receiver holds back on the primary: then nothing is missing in between.
+    private func seed(_ upstream: NodeState) -> RepositoryHostFacts.Seed? {
+        guard let found = facts.repository.facts?.repository, found.receiverIsRunning, let seed = found.seed,
+            seed.systemIdentifier == upstream.system, seed.timeline == upstream.server?.timeline, seed.major == upstream.major
+        else { return nil }
+        return seed
     }
 
     private mutating func configure(_ state: NodeState, _ upstream: NodeState?, _ restarts: inout [Restart]) throws {
