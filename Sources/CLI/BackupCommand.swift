@@ -30,7 +30,7 @@ struct BackupCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         let node = try NodeChoice(file).source(named: node)
         let progress = ProgressLine("received")

@@ -12,7 +12,7 @@ struct ListCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile()
         let repository = Repository(of: file)
         let inventory = try Inventory(repository)
         let entries = inventory.entries
@@ -74,7 +74,7 @@ struct ShowCommand: ParsableCommand {
     @Argument(help: "An id, a name, latest or oldest.") var backup: String
 
     func run() throws {
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile()
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let entry = try Catalogue(repository).find(backup)
@@ -132,7 +132,7 @@ struct KeepCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let lock = try repository.lockForReading(to: "keep a backup")
@@ -158,7 +158,7 @@ struct DeleteCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
@@ -241,7 +241,7 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let lock = try repository.lockForReading(to: "verify")

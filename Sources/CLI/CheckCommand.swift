@@ -31,7 +31,7 @@ struct CheckCommand: ParsableCommand {
 
     private func results() throws -> [CheckResult] {
         let names = try chosenNames()
-        return Checks(try ClusterView.observe(global.clusterFile())).results(of: names)
+        return Checks(try ClusterView.observe(global.repositoryFile())).results(of: names)
     }
 
     private func chosenNames() throws -> Set<CheckName> {
@@ -50,7 +50,7 @@ struct CheckCommand: ParsableCommand {
     private func runForNagios() throws -> Never {
         let line: NagiosLine
         do {
-            line = NagiosLine(cluster: try global.clusterFile().name, results: try results())
+            line = NagiosLine(cluster: try global.repositoryFile().name, results: try results())
         } catch let failure as Failure {
             line = NagiosLine(failure)
         }

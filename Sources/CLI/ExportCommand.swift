@@ -28,7 +28,7 @@ struct ExportCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.localFile(to: "export")
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)

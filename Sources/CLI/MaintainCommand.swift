@@ -21,7 +21,7 @@ struct MaintainCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let job = MaintainJob(
             repository: Repository(of: file), policy: file.backup.retention, level: file.repository.compression)
         let outcome = try dryRun ? job.plan() : job.run { try takeBackup(file, output) }

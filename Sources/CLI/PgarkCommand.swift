@@ -115,4 +115,22 @@ package struct GlobalOptions: ParsableArguments {
     func clusterFile() throws -> ClusterFile {
         try ClusterFile.find(config: config.map { FilePath($0) }, cluster: cluster)
     }
+
+    /// The same for a command that works in the repository: where that is another host's, the command goes on there, and this
+    /// does not return. Root works as the repository's owner where it writes, or nobody else could go on with what it wrote.
+    func repositoryFile(writes: Bool = false) throws -> ClusterFile {
+        let file = try clusterFile()
+        if file.repositoryIsElsewhere { try RemoteRepository(file).goOn() }
+        if writes { try RemoteRepository.becomeOwner(of: file.repository.path) }
+        return file
+    }
+
+    /// The same for a command that also works with this machine's files, and so cannot go on elsewhere.
+    func localFile(to verb: String) throws -> ClusterFile {
+        let file = try clusterFile()
+        guard file.repositoryIsElsewhere, let ssh = file.repository.ssh else { return file }
+        throw Failure(
+            .repositoryUnreachable, "could not \(verb): the repository of \"\(file.name)\" is on another host",
+            details: ["repository: { host: \(file.repository.host ?? "") } in \(file.path)"], hint: "Run it there: ssh \(ssh)")
+    }
 }

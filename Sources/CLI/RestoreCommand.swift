@@ -38,7 +38,7 @@ struct RestoreCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.localFile(to: "restore")
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)

@@ -10,7 +10,7 @@ struct SlotsCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let view = try ClusterView.observe(global.clusterFile())
+        let view = try ClusterView.observe(global.repositoryFile())
         let silent = view.nodes.filter { $0.server == nil }
         for node in silent { output.note("\(node.node) does not answer: \(node.failure?.message ?? "")") }
         if silent.count == view.nodes.count, let failure = silent.first?.failure { throw failure }

@@ -21,7 +21,7 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile()
         guard watch else { return try show(file, output) }
         while !Interruption.isRequested {
             if isatty(STDOUT_FILENO) == 1 { FileHandleText.write(Self.clearScreen, to: STDOUT_FILENO) }

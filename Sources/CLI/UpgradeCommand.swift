@@ -22,7 +22,7 @@ struct UpgradeCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         let known = try repository.requireSystem()
         let node = try NodeChoice(file).source(named: node)

@@ -27,7 +27,7 @@ struct WALReceiveCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         let choice = NodeChoice(file)
         let name = node
@@ -66,7 +66,7 @@ struct WALStatusCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile()
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let document = try WALStatusDocument(Inventory(repository))
@@ -141,7 +141,7 @@ struct WALSwitchCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
         let archive = WALArchive(repository, system: try repository.requireSystem())
         let node = try NodeChoice(file).source(named: node)

@@ -17,7 +17,7 @@ struct WALPutCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.clusterFile()
+        let file = try global.localFile(to: "archive")
         let outcome = try WALPut(Repository(of: file), level: file.repository.compression).run(FilePath(path))
         try output.data(Document(file: outcome.name, stored: true, wasStored: !outcome.isNew)) { "" }
     }

@@ -90,10 +90,10 @@ struct DesiredFiles {
     }
 
     private var passfile: String {
-        let others = file.nodes.filter { $0.name != node.name }.compactMap(\.placement)
-        return "# Written by `pgark apply`.\n"
-            + others.map { other in
-                "\(Self.escaped(other.host)):\(other.port):*:\(ClusterRoles.standby):\(Secrets.password(of: ClusterRoles.standby))\n"
+        // Its own line too: the password is known from here also while there is no other node.
+        "# Written by `pgark apply`.\n"
+            + file.nodes.compactMap(\.placement).map { place in
+                "\(Self.escaped(place.host)):\(place.port):*:\(ClusterRoles.standby):\(Secrets.password(of: ClusterRoles.standby))\n"
             }.joined()
     }
 
