@@ -8,12 +8,11 @@ import PostgresModel
 struct OnHostCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: HostSession.commandName, shouldDisplay: false)
 
-    @Option(help: "Send a backup from this repository to standard output.") var send: String?
-    @Option var cluster: String?
+    @Option(help: "Send a backup to standard output, which one says this JSON.") var send: String?
     @Option(help: "Take a data directory from standard input, for this layout.") var receive: String?
 
     func run() throws {
-        if let send { return try HostService.send(repository: send, cluster: cluster ?? "") }
+        if let send { return try HostService.send(Array(send.utf8)) }
         if let receive { try HostService.receive(Array(receive.utf8)) }
         var request: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)

@@ -70,7 +70,11 @@ package final class ClusterHosts: Sendable {
     /// Does one step; returns what is to be said of it.
     func perform(_ step: Plan.Step, _ secrets: Secrets) throws -> String? {
         let session = try session(step.host)
-        if case .adoptStandby(let layout, _) = step.action { try stream(into: layout, session) }
+        switch step.action {
+        case .adoptStandby(let layout, _): try stream(newest, into: layout, session)
+        case .adoptRestored(let layout, _, let questions, _): try stream(questions, into: layout, session)
+        default: break
+        }
         // A copy of a large server takes its time.
         let answer: HostAnswer = try session.call(
             HostRequest.perform(try step.action.filled(secrets)), timeoutSeconds: 7 * 24 * 3600)
@@ -79,10 +83,19 @@ package final class ClusterHosts: Sendable {
 }
 
 extension ClusterHosts {
-    private func stream(into layout: InstanceLayout, _ target: HostSession) throws {
-        let text = String(decoding: try JSONEncoder().encode(layout), as: UTF8.self)
-        try session(Planner.repository).stream(
-            ["--send", file.repository.path.string, "--cluster", file.name], to: target, ["--receive", text])
+    private var newest: RestoreQuestions {
+        RestoreQuestions(repository: file.repository.path.string, cluster: file.name, target: RecoveryTarget())
+    }
+
+    private func stream(_ questions: RestoreQuestions, into layout: InstanceLayout, _ target: HostSession) throws {
+        func text(_ value: some Encodable) throws -> String { String(decoding: try JSONEncoder().encode(value), as: UTF8.self) }
+        try session(Planner.repository).stream(["--send", text(questions)], to: target, ["--receive", text(layout)])
+    }
+
+    package func outline(_ target: RecoveryTarget, backup: String?) throws -> (RestoreQuestions, RestoreOutline) {
+        let questions = RestoreQuestions(
+            repository: file.repository.path.string, cluster: file.name, target: target, backup: backup)
+        return (questions, try session(Planner.repository).call(HostRequest.planRestore(questions)))
     }
 }
 
@@ -112,6 +125,8 @@ extension HostAction {
         case .writeFile(let path, let text, let account, let permissions):
             .writeFile(path: path, text: try filled(text), account: account, permissions: permissions)
         case .adoptStandby(let layout, let files): .adoptStandby(layout, try filled(files))
+        case .adoptRestored(let layout, let files, let questions, let settings):
+            .adoptRestored(layout, try filled(files), questions, settings)
         default: self
         }
     }

@@ -1,6 +1,6 @@
 /// Where a restore is to end (PostgreSQL documentation: 20.5.6, recovery target).
-package struct RecoveryTarget: Sendable, Equatable {
-    package enum Point: Sendable, Equatable {
+package struct RecoveryTarget: Codable, Sendable, Equatable {
+    package enum Point: Codable, Sendable, Equatable {
         case endOfWAL
         case time(Timestamp)
         case lsn(LSN)
@@ -10,13 +10,13 @@ package struct RecoveryTarget: Sendable, Equatable {
         case immediate
     }
 
-    package enum Timeline: Sendable, Equatable {
+    package enum Timeline: Codable, Sendable, Equatable {
         case latest
         case current
         case id(TimelineID)
     }
 
-    package enum Action: String, Sendable, CaseIterable {
+    package enum Action: String, Codable, Sendable, CaseIterable {
         case pause, promote, shutdown
     }
 

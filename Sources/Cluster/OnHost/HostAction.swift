@@ -12,6 +12,10 @@ package enum HostAction: Codable, Sendable, Equatable {
     case copyStandby(InstanceLayout, upstream: String, slot: String, InstanceFiles)
     /// The same from the repository: what `HostSession.stream` has brought becomes the server.
     case adoptStandby(InstanceLayout, InstanceFiles)
+    /// The same, to recover to a target and to be the primary then. The server's own account of how: `settings`.
+    case adoptRestored(InstanceLayout, InstanceFiles, RestoreQuestions, [RestoreOutline.Setting])
+    /// Done when the server has recovered and takes writes.
+    case awaitPrimary(InstanceLayout)
     case writeFiles(InstanceLayout, InstanceFiles)
     /// Takes settings out of postgresql.auto.conf that hide ours.
     case resetSettings(InstanceLayout, [String])
@@ -49,6 +53,8 @@ extension HostAction {
         case .setAside(let layout): "set \(layout.data) aside"
         case .copyStandby(let layout, _, _, _): "copy into \(layout.data)"
         case .adoptStandby(let layout, _): "copy from the repository into \(layout.data)"
+        case .adoptRestored(let layout, _, _, _): "restore into \(layout.data)"
+        case .awaitPrimary: "recover to the target"
         case .writeFiles: "write its files"
         case .resetSettings(_, let names): "take out of postgresql.auto.conf: \(names.joined(separator: ", "))"
         case .start: "start"

@@ -15,6 +15,8 @@ struct HostActor {
         case .setAside(let layout): return try creator(layout).setAside()
         case .copyStandby(let layout, let upstream, let slot, let files): try creator(layout).copy(upstream, slot: slot, files)
         case .adoptStandby(let layout, let files): try creator(layout).adopt(files)
+        case .adoptRestored(let layout, let files, _, let settings): try creator(layout).adopt(files, recovery: settings)
+        case .awaitPrimary(let layout): try awaitPrimary(site(layout))
         case .writeFiles(let layout, let files): try InstanceWriter(site: site(layout)).write(files)
         case .resetSettings(let layout, let names): try InstanceWriter(site: site(layout)).reset(names)
         case .start(let layout): try control(layout).start()
@@ -66,6 +68,15 @@ struct HostActor {
         }
         if Owner.current.isRoot { try site.account.become() }
         return try postmaster.connect()
+    }
+
+    /// A recovery may take hours; it is over when it ends, or when the server does.
+    private func awaitPrimary(_ site: InstanceSite) throws {
+        let connection = try connect(site)
+        while try connection.query("SELECT pg_is_in_recovery()").first?[0] == "t" {
+            try Interruption.check()
+            pause(milliseconds: 200)
+        }
     }
 
     private func awaitStandby(_ node: String, _ slot: String, on site: InstanceSite) throws {

@@ -1,9 +1,48 @@
+package import PostgresModel
 
 /// What is asked of pgark on a host, in one call. Paths and names come from the cluster file, secrets travel here and in the
 /// answers only.
 package enum HostRequest: Codable, Sendable {
     case observe(HostQuestions)
     case perform(HostAction)
+    /// What a restore of the repository would take.
+    case planRestore(RestoreQuestions)
+}
+
+/// Which moment of a cluster.
+package struct RestoreQuestions: Codable, Sendable, Equatable {
+    package var repository: String
+    package var cluster: String
+    package var target: RecoveryTarget
+    /// Nil for the right one.
+    package var backup: String?
+
+    package init(repository: String, cluster: String, target: RecoveryTarget, backup: String? = nil) {
+        self.repository = repository
+        self.cluster = cluster
+        self.target = target
+        self.backup = backup
+    }
+}
+
+/// What a restore will do, as the repository's host knows it.
+package struct RestoreOutline: Codable, Sendable, Equatable {
+    package var backup: String
+    package var reason: String
+    package var remarks: [String]
+    package var target: String
+    package var timeline: UInt32
+    package var systemIdentifier: UInt64
+    package var walTo: String
+    package var bytes: Int
+    package var files: Int
+    /// Settings that lead PostgreSQL to the target.
+    package var settings: [Setting]
+
+    package struct Setting: Codable, Sendable, Equatable {
+        package var name: String
+        package var value: String
+    }
 }
 
 /// What is looked for on a host.

@@ -1,9 +1,7 @@
 import FoundationEssentials
 import Glibc
 import PostgresModel
-import Repository
 import Storage
-import SystemPackage
 
 /// The other end of a `HostSession`: one request in, one answer out.
 package enum HostService {
@@ -12,13 +10,14 @@ package enum HostService {
         let request = try JSONDecoder().decode(HostRequest.self, from: Data(request))
         switch request {
         case .observe(let questions): return try encoded(facts(questions))
+        case .planRestore(let questions): return try encoded(RepositoryHost.outline(questions))
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }
     }
 
     /// Sends a backup and its WAL to our standard output.
-    package static func send(repository: String, cluster: String) throws {
-        try RepositoryHost.send(Repository(root: FilePath(repository), cluster: cluster))
+    package static func send(_ questions: [UInt8]) throws {
+        try RepositoryHost.send(JSONDecoder().decode(RestoreQuestions.self, from: Data(questions)))
     }
 
     /// Takes a data directory from our standard input.

@@ -51,12 +51,12 @@ struct InstanceCreator {
     }
 
     /// Makes what was received the server.
-    func adopt(_ files: InstanceFiles) throws {
+    func adopt(_ files: InstanceFiles, recovery: [RestoreOutline.Setting] = []) throws {
         // It comes last.
         guard try Directory.exists(site.unfinished.appending("global/pg_control")) else {
             throw Failure(.damaged, "could not make a server of \(site.unfinished): it is not whole", hint: "Again: pgark apply")
         }
-        try finish(files)
+        try finish(files, recovery)
     }
 
     private func run(_ command: Command) throws {
@@ -85,7 +85,7 @@ struct InstanceCreator {
     ]
 
     /// Configured, durable, and in its place.
-    private func finish(_ files: InstanceFiles) throws {
+    private func finish(_ files: InstanceFiles, _ recovery: [RestoreOutline.Setting] = []) throws {
         if site.layout.kind == .debian {
             for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d"] {
                 try Directory.removeTree(site.unfinished.appending(name))
@@ -96,12 +96,21 @@ struct InstanceCreator {
             try writer.writeSettings(files, in: site.unfinished)
         }
         try writer.reset(Self.foreign + SettingsText.values(files.include).keys, in: site.unfinished)
+        if !recovery.isEmpty { try recover(recovery) }
         if files.isStandby {
             try SmallFile.write("", to: site.unfinished.appending("standby.signal"), owner: owner)
         }
         try File.synchronizeFileSystem(of: site.unfinished)
         try Directory.removeIfEmpty(site.data)
         try Directory.rename(site.unfinished, to: site.data)
+    }
+
+    /// All WAL that there is came along, so nothing has to be fetched: what the command denies is looked for in pg_wal.
+    private func recover(_ settings: [RestoreOutline.Setting]) throws {
+        let path = site.unfinished.appending("postgresql.auto.conf")
+        let lines = (["restore_command = 'false'"] + settings.map { SettingsText.line($0.name, $0.value) }).joined(separator: "\n")
+        try SmallFile.write((try SmallFile.readText(path) ?? "") + lines + "\n", to: path, owner: owner)
+        try SmallFile.write("", to: site.unfinished.appending("recovery.signal"), owner: owner)
     }
 
     /// Returns where the data directory is now.

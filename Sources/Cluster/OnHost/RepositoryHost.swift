@@ -27,7 +27,7 @@ enum RepositoryHost {
 
     private static func seed(_ repository: Repository) throws -> RepositoryHostFacts.Seed? {
         guard try repository.system() != nil, let current = try Inventory(repository).current,
-            let plan = try? seedPlan(repository),  // where no backup leads to the end there is none
+            let plan = try? plan(RecoveryTarget(), nil, in: repository),  // where no backup leads to the end there is none
             let end = current.wal.ranges.last(where: { $0.timeline == plan.timeline })?.to, plan.walTo >= end,
             plan.record.tablespaces.allSatisfy(\.location.isEmpty)
         else { return nil }
@@ -36,17 +36,30 @@ enum RepositoryHost {
             major: Int(plan.record.serverVersion.prefix { $0.isNumber }) ?? 0, bytes: plan.record.dataBytes)
     }
 
-    private static func seedPlan(_ repository: Repository) throws -> RestorePlan {
-        let catalogue = Catalogue(repository), records = try catalogue.records()
+    private static func plan(_ target: RecoveryTarget, _ backup: String?, in repository: Repository) throws -> RestorePlan {
+        _ = try repository.requireSystem()
+        let catalogue = Catalogue(repository), chosen = try backup.map { try catalogue.findComplete($0).record }
+        let records = try chosen.map { [$0] } ?? catalogue.records()
         let damaged = Set(try records.map(\.id).filter { try catalogue.isKnownToBeDamaged($0) })
-        return try RestorePlanner.plan(RecoveryTarget(), chosen: nil, among: records, damaged: damaged, in: repository)
+        return try RestorePlanner.plan(target, chosen: chosen, among: records, damaged: damaged, in: repository)
+    }
+
+    static func outline(_ questions: RestoreQuestions) throws -> RestoreOutline {
+        let repository = Repository(root: FilePath(questions.repository), cluster: questions.cluster)
+        let plan = try plan(questions.target, questions.backup, in: repository)
+        return RestoreOutline(
+            backup: plan.record.id, reason: plan.reason, remarks: plan.remarks, target: plan.target.description,
+            timeline: plan.timeline.rawValue, systemIdentifier: plan.record.systemIdentifier.rawValue, walTo: plan.walTo.description,
+            bytes: plan.record.dataBytes, files: plan.record.files,
+            settings: plan.recoveryTarget.settings.map { .init(name: $0.name, value: $0.value) })
     }
 
     /// Writes what a server begins with to our standard output.
-    static func send(_ repository: Repository) throws {
+    static func send(_ questions: RestoreQuestions) throws {
+        let repository = Repository(root: FilePath(questions.repository), cluster: questions.cluster)
         let lock = try repository.lockForReading(to: "send a backup to another host")
         defer { withExtendedLifetime(lock) {} }
-        try SeedStream(Catalogue(repository), seedPlan(repository)).write(to: STDOUT_FILENO)
+        try SeedStream(Catalogue(repository), plan(questions.target, questions.backup, in: repository)).write(to: STDOUT_FILENO)
     }
 
     static func configuration(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).yaml") }

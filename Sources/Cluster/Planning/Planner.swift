@@ -7,19 +7,22 @@ package struct Planner {
     let text: String
     let facts: ClusterFacts
     let secrets: Secrets
+    /// Nodes whose server is to be given up and made anew; what it had is kept.
+    let reseeded: Set<String>
     var plan = Plan()
 
-    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts) throws -> Plan {
-        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords))
+    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts, reseed: Set<String> = []) throws -> Plan {
+        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), reseeded: reseed)
         try planner.make()
         return planner.plan
     }
 
-    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets) {
+    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, reseeded: Set<String>) {
         self.file = file
         self.text = text
         self.facts = facts
         self.secrets = secrets
+        self.reseeded = reseeded
     }
 
     private mutating func make() throws {
@@ -66,13 +69,13 @@ package struct Planner {
             case nil: continue
             }
         }
-        let system = clusterSystem(found.map { ($0.0.name, $0.2) })
+        let system = clusterSystem(found.filter { !reseeded.contains($0.0.name) }.map { ($0.0.name, $0.2) })
         var states: [NodeState] = []
         for (node, placement, instance, layout) in found {
             do throws(NodeProblem) {
                 states.append(NodeState(
                     node: node, placement: placement, facts: instance, layout: layout,
-                    judgement: try judgement(instance, layout, system)))
+                    judgement: try judgement(instance, layout, system, isReseeded: reseeded.contains(node.name))))
             } catch {
                 block(node.name, error.reason, hint: error.hint)
             }
@@ -128,7 +131,7 @@ package struct Planner {
     }
 
     private func judgement(
-        _ instance: InstanceFacts, _ layout: InstanceLayout, _ system: UInt64?
+        _ instance: InstanceFacts, _ layout: InstanceLayout, _ system: UInt64?, isReseeded: Bool
     ) throws(NodeProblem) -> NodeState.Judgement {
         switch instance.data {
         case .absent, .empty, .unfinished:
@@ -142,6 +145,7 @@ package struct Planner {
                 "\(layout.data) holds something that is no data directory: \(some.joined(separator: ", "))",
                 hint: "Move it away, or name another place with \"data\".")
         case .present(let control):
+            if isReseeded { return .replaceable }
             if let version = instance.version, control.major != version / 10000 {
                 throw NodeProblem(
                     "\(layout.data) is of PostgreSQL \(control.major), and the programs are of \(version / 10000)")

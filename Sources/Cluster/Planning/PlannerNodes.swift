@@ -59,7 +59,7 @@ extension Planner {
             add(
                 state.name, .setAside(state.layout),
                 [.init(
-                    action: .remove, node: state.name, object: "server that nobody used", from: state.layout.data,
+                    action: .remove, node: state.name, object: reseeded.contains(state.name) ? "server" : "server that nobody used", from: state.layout.data,
                     to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)], needs: needs)
         }
         if let upstream {

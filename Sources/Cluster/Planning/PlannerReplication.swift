@@ -14,6 +14,7 @@ extension Planner {
 
     private func roleChanges(_ role: String, _ primary: NodeState) -> (statements: [String], changes: [Plan.Change]) {
         let password = "PASSWORD '\(Secrets.verifier(of: role))'"
+        guard !primary.exists || primary.server != nil else { return ([], []) }
         guard let known = primary.server?.roles[role] else {
             let grants = ClusterRoles.grants(role).map { ClusterRoles.statement(granting: $0, to: role) }
             return (
@@ -52,10 +53,12 @@ extension Planner {
             wanted.append((other, false))
         }
         wanted.append((file.repository.slot.description, state.name == primary.name))
-        let known = state.exists ? state.server?.slots ?? [:] : [:]
+        // Of one that does not run nobody knows what it has.
+        guard !state.exists || state.server != nil else { return }
+        let known = state.exists ? state.server!.slots : [:]
         for (slot, isReserved) in wanted where known[slot] == nil {
             add(
-                state.name, .sql(state.layout, ["SELECT pg_create_physical_replication_slot('\(slot)', \(isReserved))"]),
+                state.name, .sql(state.layout, [Self.creation(of: slot, isReserved: isReserved)]),
                 [.init(
                     action: .create, node: state.name, object: "slot \(slot)",
                     to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")],
@@ -66,6 +69,14 @@ extension Planner {
                 block(state.name, "the slot \(slot) is a logical one, and its name is needed", hint: "Rename the node, or drop the slot.")
             }
         }
+    }
+
+    /// Done again, it does nothing.
+    private static func creation(of slot: String, isReserved: Bool) -> String {
+        """
+        SELECT pg_create_physical_replication_slot('\(slot)', \(isReserved))
+        WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '\(slot)')
+        """
     }
 
     /// After whatever was done to it, or where it does not stream, a standby must stream through its slot.

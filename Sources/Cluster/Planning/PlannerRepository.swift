@@ -38,6 +38,7 @@ extension Planner {
                 [change(found.programDigest == nil ? .create : .change, "\(RepositoryHost.program)", to: "this program")])
         }
         let configuration = RepositoryHost.configuration(file.name).string, passfile = RepositoryHost.passfile(file.name).string
+        let passwords = Self.repositoryPasswords(file)
         if try !secrets.isFilled(passwords, found.passfile) {
             add(
                 .writeFile(path: passfile, text: passwords, account: account, permissions: 0o600),
@@ -96,7 +97,7 @@ extension Planner {
 
     // MARK: Texts
 
-    private var passwords: String {
+    static func repositoryPasswords(_ file: ClusterFile) -> String {
         "# Written by `pgark apply`.\n"
             + file.nodes.compactMap(\.placement).map { place in
                 "\(DesiredFiles.escaped(place.host)):\(place.port):*:\(ClusterRoles.repository):"

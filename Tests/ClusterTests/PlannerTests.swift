@@ -1,0 +1,192 @@
+@testable import Cluster
+import PostgresModel
+import Testing
+
+/// The planner alone: facts in, a plan out.
+@Suite("A plan")
+struct PlannerTests {
+    @Test("of a cluster that is as its file says is empty")
+    func empty() throws {
+        let plan = try PlanExample.converged().plan()
+        #expect(plan.steps.isEmpty && plan.blocked.isEmpty && plan.remarks.isEmpty, "\(plan)")
+    }
+
+    @Test("of bare hosts makes the file's first node the primary, and holds WAL for a standby before it is copied")
+    func bare() throws {
+        let plan = try PlanExample.bare().plan()
+        #expect(plan.blocked.isEmpty)
+        let order = plan.steps.map { "\($0.host) \($0.action.title)" }
+        let primary = try #require(order.firstIndex(of: "node1 make a server in /data"))
+        let copy = try #require(order.firstIndex(of: "node2 copy into /data"))
+        let slot = try #require(plan.steps.firstIndex { $0.changes.first?.object == "slot node2" })
+        #expect(primary < slot && slot < copy)
+        #expect(plan.writeOutageSeconds == 0 && !plan.mayLoseData)
+    }
+
+    @Test("holds no password, and is the same for the same facts")
+    func secrets() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node1"]!.instance!.server!.roles["pgark"]!.verifier = nil
+        example.nodes["node2"]!.instance!.passfile = nil
+        let plan = try example.plan()
+        #expect(try plan == example.plan())
+        let text = "\(plan)"
+        #expect(!plan.steps.isEmpty && !PlanExample.passwords.values.contains { text.contains($0) } && !text.contains("SCRAM-SHA"))
+    }
+
+    // MARK: Drift
+
+    @Test("undoes what was changed by hand", arguments: Drift.all)
+    fileprivate func drift(_ drift: Drift) throws {
+        var example = try PlanExample.converged()
+        try drift.change(&example)
+        #expect(try example.lines() == drift.lines, "\(drift.name)")
+    }
+
+    fileprivate struct Drift: CustomTestStringConvertible {
+        let name: String
+        let lines: [String]
+        let change: @Sendable (inout PlanExample) throws -> Void
+        var testDescription: String { name }
+
+        static let all = [
+            Drift(
+                name: "ALTER SYSTEM",
+                lines: ["~ node1: setting max_connections: 7 (by ALTER SYSTEM) → 100 (reload)"]
+            ) { $0.nodes["node1"]!.instance!.autoSettings = ["max_connections": "7", "work_mem": "1GB"] },
+            Drift(
+                name: "an edited block of pg_hba.conf",
+                lines: [
+                    "- node1: line of pg_hba.conf: host all all 0.0.0.0/0 trust (reload)",
+                    "+ node1: line of pg_hba.conf: host all,replication pgark 10.0.0.20/32 scram-sha-256 (reload)",
+                ]
+            ) { example in
+                example.nodes["node1"]!.instance!.accessRules!.replace(
+                    "host all,replication pgark 10.0.0.20/32 scram-sha-256", with: "host all all 0.0.0.0/0 trust")
+            },
+            Drift(name: "lines of pg_hba.conf outside the block", lines: []) {
+                $0.nodes["node1"]!.instance!.accessRules! += "host all app 10.0.0.0/8 scram-sha-256\n"
+            },
+            Drift(
+                name: "a dropped slot", lines: ["+ node1: slot node2: holds WAL back from now on"]
+            ) { $0.nodes["node1"]!.instance!.server!.slots["node2"] = nil },
+            Drift(
+                name: "another password",
+                lines: ["~ node1: role pgark: the password of the passfiles"]
+            ) { $0.nodes["node1"]!.instance!.server!.roles["pgark"]!.verifier = "SCRAM-SHA-256$4096:AAAA$AAAA:AAAA" },
+            Drift(
+                name: "a superuser", lines: ["~ node1: role pgark: superuser → no superuser"]
+            ) { $0.nodes["node1"]!.instance!.server!.roles["pgark"]!.isSuperuser = true },
+            Drift(
+                name: "a standby without its slot",
+                lines: ["~ node2: standby: not streaming → streaming from node1 through the slot node2"]
+            ) { $0.nodes["node1"]!.instance!.server!.senders = [.init(application: "node2", state: "streaming", slot: nil)] },
+            Drift(name: "a stopped standby", lines: ["~ node2: server: stopped → running"]) { example in
+                example.nodes["node2"]!.instance!.isRunning = false
+                example.nodes["node2"]!.instance!.server = nil
+                example.nodes["node1"]!.instance!.server!.senders = []
+            },
+            Drift(name: "a stopped receiver", lines: ["+ repository: WAL receiver: running"]) {
+                $0.repository.repository!.receiverIsRunning = false
+            },
+        ]
+    }
+
+    // MARK: What cannot be done
+
+    @Test("says what stands in the way and how to get past it, and plans the rest", arguments: Obstacle.all)
+    fileprivate func obstacle(_ obstacle: Obstacle) throws {
+        var example = try PlanExample.converged()
+        try obstacle.change(&example)
+        let plan = try example.plan()
+        #expect(plan.blocked.map(\.node) == [obstacle.node], "\(obstacle.name): \(plan.blocked)")
+        #expect(plan.blocked.first?.reason.contains(obstacle.reason) == true, "\(plan.blocked)")
+        #expect(!plan.steps.contains { $0.host == obstacle.node }, "\(plan.steps)")
+    }
+
+    fileprivate struct Obstacle: CustomTestStringConvertible {
+        let name: String
+        let node: String
+        let reason: String
+        let change: @Sendable (inout PlanExample) throws -> Void
+        var testDescription: String { name }
+
+        static let all = [
+            Obstacle(name: "an unreachable host", node: "node2", reason: "could not reach node2") {
+                $0.unreachable["node2"] = Failure(.hostUnreachable, "could not reach node2: timed out")
+            },
+            Obstacle(name: "a foreign system", node: "node2", reason: "is of another system") { example in
+                example.nodes["node2"]!.instance!.data = .present(
+                    ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, required: [:]))
+                example.nodes["node2"]!.instance!.server!.systemIdentifier = 5
+            },
+            Obstacle(name: "a directory that is no server", node: "node2", reason: "holds something that is no data directory") {
+                $0.nodes["node2"]!.instance!.data = .foreign(some: ["photos"])
+            },
+            Obstacle(name: "another major version", node: "node2", reason: "is of PostgreSQL 17") {
+                $0.nodes["node2"]!.instance!.data = .present(
+                    ControlFacts(
+                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, required: [:]))
+            },
+            Obstacle(name: "a taken port", node: "node2", reason: "port 5432 is taken") { example in
+                example.nodes["node2"]!.instance!.data = .absent
+                example.nodes["node2"]!.instance!.portIsTaken = true
+            },
+            Obstacle(name: "a promoted standby", node: "node1", reason: "the cluster's history forked") { example in
+                example.nodes["node2"]!.instance!.server!.isInRecovery = false
+                example.nodes["node2"]!.instance!.server!.timeline = 2
+            },
+            Obstacle(name: "no root", node: "node2", reason: "may not become it") { $0.nodes["node2"]!.isRoot = false },
+        ]
+    }
+
+    @Test("makes no second primary while it is not known what the first node has")
+    func unknownFirst() throws {
+        var example = try PlanExample.bare()
+        example.unreachable["node1"] = Failure(.hostUnreachable, "could not reach node1")
+        let plan = try example.plan()
+        #expect(plan.blocked.map(\.node) == ["node1", "node2"] && !plan.steps.contains { $0.host.hasPrefix("node") })
+    }
+
+    @Test("replaces a server that a package made and nobody used, and keeps what it had")
+    func pristine() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.isPristine = true
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        example.nodes["node2"]!.instance!.data = .present(
+            ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, required: [:]))
+        let titles = try example.plan().steps.filter { $0.host == "node2" }.map(\.action.title)
+        #expect(titles.prefix(3) == ["set /data aside", "copy into /data", "start"], "\(titles)")
+    }
+
+    // MARK: Restarts
+
+    @Test(
+        "that changes what standbys must have restarts them first when it rises, and last when it falls",
+        arguments: [(200, ["node2", "node1"]), (50, ["node1", "node2"])])
+    func order(value: Int, nodes: [String]) throws {
+        var example = try PlanExample.converged()
+        example.text = example.text.replacing("max_connections: 100", with: "max_connections: \(value)")
+        let plan = try example.plan()
+        let restarts = plan.steps.filter { if case .restart = $0.action { true } else { false } }
+        #expect(restarts.map(\.host) == nodes && plan.writeOutageSeconds > 0)
+        guard case .restart(_, let lowered)? = restarts.first(where: { $0.host == "node2" })?.action else { return }
+        #expect(lowered == (value < 100 ? ["max_connections": value] : [:]))
+    }
+
+    @Test("makes a standby of a backup where that leads to what the receiver holds back, else of the primary")
+    func seed() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.data = .absent
+        example.nodes["node2"]!.instance!.isRunning = false
+        example.repository.repository!.seed = .init(
+            backup: "b1", systemIdentifier: PlanExample.system, timeline: 1, major: 18, bytes: 1 << 30)
+        func source() throws -> String? { try example.plan().steps.first { $0.host == "node2" }?.action.title }
+        #expect(try source() == "copy from the repository into /data")
+        example.repository.repository!.seed!.timeline = 2
+        #expect(try source() == "copy into /data")
+        example.repository.repository!.seed!.timeline = 1
+        example.repository.repository!.receiverIsRunning = false
+        #expect(try source() == "copy into /data")
+    }
+}
