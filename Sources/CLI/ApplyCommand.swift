@@ -24,9 +24,7 @@ struct ApplyCommand: ParsableCommand {
         if !output.json { output.note(PlanDocument(plan).text(output)) }
         guard !plan.steps.isEmpty else { return try finish(plan, Executor.Outcome(), output) }
         try confirm(plan, hosts, file, output)
-        let outcome = try Executor(hosts, journal: journal).run(plan, facts.passwords) { step, progress in
-            tell(step, progress, output)
-        }
+        let outcome = try ApplyRun(hosts: hosts, journal: journal, output: output).run(plan, facts)
         try finish(plan, outcome, output)
     }
 
@@ -37,16 +35,6 @@ struct ApplyCommand: ParsableCommand {
         guard try Planner.plan(file, text: file.text, hosts.observe()) == plan else {
             throw Failure(
                 .diverged, "could not apply the plan: the hosts have changed since it was made", hint: "See it anew: pgark plan")
-        }
-    }
-
-    private func tell(_ step: Plan.Step, _ progress: Executor.Progress, _ output: Output) {
-        if output.json { return }
-        let what = step.changes.first.map { "\($0.object)" } ?? step.action.title
-        switch progress {
-        case .begins: break
-        case .done(let remark): output.note("done   \(step.host): \(what)" + (remark.map { "; \($0)" } ?? ""))
-        case .failed(let failure): output.note(output.paint("failed", .bad) + " \(step.host): \(what): \(failure.message)")
         }
     }
 

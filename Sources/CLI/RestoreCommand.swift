@@ -16,7 +16,8 @@ struct RestoreCommand: ParsableCommand {
     @OptionGroup var global: GlobalOptions
     @Argument(help: "An id, a name, latest or oldest (default: the right one for the target).") var backup: String?
     @Option(help: ArgumentHelp("The new data directory: empty or missing, or with --delta one of pgark's.", valueName: "dir"))
-    var to: String
+    var to: String?
+    @Option(help: "A node of the cluster: its server is set aside, and this becomes the primary there.") var node: String?
     @OptionGroup var target: TargetOptions
     @Option(help: ArgumentHelp("Put a tablespace (its location or oid) elsewhere.", valueName: "old=new"))
     var tablespace: [String] = []
@@ -30,6 +31,10 @@ struct RestoreCommand: ParsableCommand {
     @Flag(help: "Only print the plan.") var dryRun = false
 
     func validate() throws {
+        if (to == nil) == (node == nil) { throw ValidationError("say where: --to DIR, or --node NODE") }
+        if node != nil, standby || delta || !tablespace.isEmpty || start {
+            throw ValidationError("--node takes a backup and a target, and nothing else")
+        }
         if standby, try target.point() != .endOfWAL {
             throw ValidationError("a standby follows its primary: --standby takes no target")
         }
@@ -38,13 +43,14 @@ struct RestoreCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
+        if let node { return try NodeRestoreRun(global: global, node: node, yes: yes, dryRun: dryRun).run(target, backup) }
         let file = try global.localFile(to: "restore")
         let repository = Repository(of: file)
         _ = try repository.requireSystem()
         let catalogue = Catalogue(repository)
         let plan = try plan(catalogue, chosen: backup.map { try catalogue.findComplete($0).record })
         let destination = try RestoreDestination(
-            directory: FilePath(to), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
+            directory: FilePath(to!), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
         try destination.check(BackupReader(catalogue: catalogue, record: plan.record))
         if !global.json { output.note(text(plan, destination)) }
         if dryRun { return try output.data(document(plan, destination, nil, 0, started: false)) { "nothing was changed" } }

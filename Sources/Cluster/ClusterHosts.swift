@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Hosts
-import PostgresModel
+package import PostgresModel
 import Storage
 import SystemPackage
 

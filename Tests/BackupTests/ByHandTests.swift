@@ -1,4 +1,4 @@
-import Lab
+import Hosts
 import PostgresModel
 import Repository
 import Storage

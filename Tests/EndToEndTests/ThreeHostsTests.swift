@@ -58,4 +58,86 @@ struct ThreeHostsTests {
             try hosts.json(0, "plan", "--detailed-exitcode")
         }
     }
+
+    @Test("are backed up, lose a table, get it back on every node, and are joined by a fourth, which comes from the repository")
+    func restoresAndGrows() throws {
+        try TestHosts.with(["node1", "node2", "repo", "node3"], major: TestMachine.newest) { hosts in
+            try hosts.write(Self.text(hosts))
+            try hosts.json(0, "apply", "--yes")
+            func sql(_ node: String, _ statement: String) throws -> String {
+                try hosts[node].sql(statement, hosts.programs, sockets: Self.sockets(hosts))
+            }
+            func rows(_ node: String) -> String? { try? sql(node, "SELECT count(*) FROM public.orders") }
+            _ = try sql("node1", "CREATE TABLE public.orders AS SELECT generate_series(1, 1000) n")
+            // Commands of the repository go on where that is.
+            let backup = try hosts.json(0, "backup")
+            #expect(backup.status.string == "done" && backup.node.string == "node1")
+            #expect(try hosts.json(0, "list").backups.array.count == 1)
+            _ = try sql("node1", "INSERT INTO public.orders SELECT generate_series(1001, 1500)")
+            let moment = try sql("node1", "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'")
+            _ = try sql("node1", "DROP TABLE public.orders")
+            let end = try sql("node1", "SELECT pg_current_wal_lsn()")
+            try eventually("the repository has it") {
+                try hosts.json(0, "wal", "status").durable_lsn.string.flatMap { LSN($0) }.map { $0 >= LSN(end)! } ?? false
+            }
+
+            let restored = try hosts.json(0, "restore", "--node", "node1", "--target-time", moment, "--yes")
+            #expect(restored.reseeded.array.map(\.string) == ["node2"])
+            #expect(rows("node1") == "1500")
+            try eventually("node2 has it too") { rows("node2") == "1500" }
+            try #expect(sql("node1", "SELECT pg_is_in_recovery()") == "f" && sql("node2", "SELECT pg_is_in_recovery()") == "t")
+            #expect(try hosts["node1"].run("ls /var/lib/postgresql").contains("data.before-pgark"))
+            // The receiver has gone on by itself, onto the new timeline.
+            _ = try sql("node1", "INSERT INTO public.orders VALUES (0)")
+            let position = try sql("node1", "SELECT pg_current_wal_lsn()")
+            try eventually("the repository has the new timeline") {
+                let status = try hosts.json(0, "wal", "status")
+                return status.durable_lsn.string.flatMap { LSN($0) }.map { $0 >= LSN(position)! } == true
+                    && status.timelines.array.last?.timeline.int == 2
+            }
+            let after = try hosts.json(0, "plan", "--detailed-exitcode")
+            #expect(after.blocked_by.array.isEmpty, "\(after)")
+
+            try hosts.write(
+                Self.text(hosts).replacing(
+                    "replication:", with: "  node3: { host: 192.168.20.231, data: /var/lib/postgresql/data }\nreplication:"))
+            let plan = try hosts.json(0, "plan")
+            #expect(plan.changes.array.contains { $0.node.string == "node3" && $0.to.string?.contains("from backup") == true }, "\(plan)")
+            try hosts.json(0, "apply", "--yes")
+            try eventually("node3 has it too") { rows("node3") == "1501" }
+            #expect(try sql("node3", "SELECT slot_name FROM pg_stat_wal_receiver") == "node3")
+            try hosts.json(0, "plan", "--detailed-exitcode")
+        }
+    }
+
+    @Test("whose standby was promoted by somebody have a fork, which is said and left alone until a rejoin")
+    func rejoins() throws {
+        try TestHosts.with(["node1", "node2", "repo"], major: TestMachine.newest) { hosts in
+            try hosts.write(Self.text(hosts))
+            try hosts.json(0, "apply", "--yes")
+            func sql(_ node: String, _ statement: String) throws -> String {
+                try hosts[node].sql(statement, hosts.programs, sockets: Self.sockets(hosts))
+            }
+            _ = try sql("node1", "CREATE TABLE public.orders AS SELECT generate_series(1, 10) n")
+            let position = try sql("node1", "SELECT pg_current_wal_lsn()")
+            try eventually("node2 has it") { try sql("node2", "SELECT pg_last_wal_replay_lsn() >= '\(position)'") == "t" }
+            _ = try sql("node2", "SELECT pg_promote()")
+            _ = try sql("node2", "INSERT INTO public.orders VALUES (2)")
+            _ = try sql("node1", "INSERT INTO public.orders VALUES (1)")
+
+            let plan = try hosts.json(0, "plan")
+            let blocked = plan.blocked_by.array
+            #expect(blocked.count == 1 && blocked[0].node.string == "node1", "\(plan)")
+            #expect(blocked[0].reason.string?.contains("forked") == true)
+            #expect(!plan.changes.array.contains { $0.node.string == "node1" })
+            _ = try hosts.pgark("apply", "--yes")
+            try #expect(sql("node1", "SELECT count(*) FROM public.orders WHERE n = 1") == "2", "nothing was taken from it")
+
+            try hosts.json(0, "rejoin", "node1", "--yes")
+            try eventually("node1 follows") { try sql("node1", "SELECT pg_is_in_recovery()") == "t" }
+            try eventually("it has what node2 has") { try sql("node1", "SELECT count(*) FROM public.orders") == "11" }
+            #expect(try hosts["node1"].run("ls /var/lib/postgresql").contains("data.before-pgark"))
+            try eventually("nothing is left to do") { try hosts.pgark("plan", "--detailed-exitcode").status == .exited(0) }
+        }
+    }
 }
