@@ -72,6 +72,13 @@ package final class TestHosts: Sendable {
         return Pgark.Outcome(status: outcome.status, output: outcome.output, errors: outcome.errors, seconds: outcome.seconds)
     }
 
+    /// In the background.
+    package func start(_ arguments: [String], log: String) throws -> BackgroundProcess {
+        let command = try command(arguments), path = directory.appending(log)
+        try? Directory.remove(path)
+        return BackgroundProcess(pid: try command.launch(log: path), log: path, command: command.typed)
+    }
+
     /// With --json; it must end with this status.
     @discardableResult
     package func json(_ status: Int32 = 0, _ arguments: String...) throws -> JSON {

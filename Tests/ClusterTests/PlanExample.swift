@@ -95,7 +95,7 @@ struct PlanExample {
                 }), slots: slots,
             senders: upstream != nil ? [] : others.map { .init(application: $0, state: "streaming", slot: $0) },
             receiver: upstream.map { .init(status: "streaming", slot: name, host: $0.placement?.host, port: 5432) }, isPristine: false,
-            databaseBytes: 1 << 30)
+            databaseBytes: 1 << 30, filesRead: 100)
     }
 
     private mutating func convergeRepository(_ file: ClusterFile, _ secrets: Secrets) throws {
@@ -117,7 +117,7 @@ struct PlanExample {
         return InstanceFacts(
             layout: layout, version: 180_004, installedMajors: [18], hasServerAccount: true, data: .absent, freeBytes: 1 << 40,
             portIsTaken: false, include: nil, includesOurs: false, accessRules: nil, autoSettings: [:], passfile: nil,
-            hasStandbySignal: false, isRunning: false, server: nil, serverFailure: nil,
+            hasStandbySignal: false, filesChanged: 99, isRunning: false, server: nil, serverFailure: nil,
             contexts: ["max_connections": "postmaster", "work_mem": "user"])
     }
 

@@ -86,6 +86,10 @@ struct PlannerTests {
                 example.nodes["node2"]!.instance!.server = nil
                 example.nodes["node1"]!.instance!.server!.senders = []
             },
+            Drift(
+                name: "files that nobody made the server read",
+                lines: ["~ node1: configuration files: changed since the server read them → read again (reload)"]
+            ) { $0.nodes["node1"]!.instance!.filesChanged = 101 },
             Drift(name: "a stopped receiver", lines: ["+ repository: WAL receiver: running"]) {
                 $0.repository.repository!.receiverIsRunning = false
             },

@@ -31,6 +31,8 @@ package struct InstanceFacts: Codable, Sendable, Equatable {
     package var autoSettings: [String: String]
     package var passfile: String?
     package var hasStandbySignal: Bool
+    /// When our file of settings or pg_hba.conf was changed last, in seconds since 1970; nil where neither is there.
+    package var filesChanged: Double?
     package var isRunning: Bool
     package var server: ServerFacts?
     /// Why a running server could not be asked.
@@ -98,6 +100,8 @@ package struct ServerFacts: Codable, Sendable, Equatable {
     /// Databases beside template0, template1 and postgres, and objects in the latter: whether anybody has used it.
     package var isPristine: Bool
     package var databaseBytes: Int
+    /// When it read its files last, in seconds since 1970.
+    package var filesRead: Double
 
     package struct Setting: Codable, Sendable, Equatable {
         package var value: String

@@ -15,7 +15,7 @@ struct InstanceObserver {
         var facts = InstanceFacts(
             layout: layout, version: nil, installedMajors: try InstanceSite.installedMajors(), hasServerAccount: account != nil,
             data: .absent, freeBytes: 0, portIsTaken: false, include: nil, includesOurs: false, accessRules: nil,
-            autoSettings: [:], passfile: nil, hasStandbySignal: false, isRunning: false, server: nil, serverFailure: nil,
+            autoSettings: [:], passfile: nil, hasStandbySignal: false, filesChanged: nil, isRunning: false, server: nil, serverFailure: nil,
             contexts: [:])
         guard let layout, let account else { return facts }
         let site = InstanceSite(layout: layout, account: account)
@@ -87,6 +87,9 @@ struct InstanceObserver {
         facts.includesOurs = try IncludeLine.isThere(site.layout)
         facts.accessRules = try SmallFile.readText(FilePath(site.layout.accessFile))
         facts.passfile = try SmallFile.readText(FilePath(site.layout.passfile))
+        facts.filesChanged = try [site.layout.include, site.layout.accessFile].compactMap {
+            try Directory.status(FilePath($0))?.modified.seconds
+        }.max()
         facts.hasStandbySignal = try Directory.exists(site.data.appending("standby.signal"))
         facts.autoSettings = SettingsText.values(try SmallFile.readText(site.data.appending("postgresql.auto.conf")) ?? "")
     }

@@ -13,6 +13,7 @@ struct ServerQueries {
                         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS own_timeline,
                    (SELECT received_tli FROM pg_stat_wal_receiver) AS received_timeline,
                    (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
+                   extract(epoch FROM pg_conf_load_time()) AS files_read,
                    (SELECT sum(pg_database_size(oid)) FROM pg_database) AS bytes,
                    NOT EXISTS (SELECT FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
                    AND NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) AS pristine
@@ -25,7 +26,7 @@ struct ServerQueries {
             systemIdentifier: row["system"].flatMap { UInt64($0) } ?? 0, timeline: timeline.flatMap { UInt32($0) } ?? 0,
             settings: try self.settings(settings), roles: try roles(), slots: try slots(), senders: try senders(),
             receiver: try receiver(), isPristine: row["pristine"] == "t",
-            databaseBytes: row["bytes"].flatMap { Int($0) } ?? 0)
+            databaseBytes: row["bytes"].flatMap { Int($0) } ?? 0, filesRead: row["files_read"].flatMap { Double($0) } ?? 0)
     }
 
     private func settings(_ names: [String]) throws -> [String: ServerFacts.Setting] {

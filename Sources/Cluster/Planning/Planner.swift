@@ -27,6 +27,8 @@ package struct Planner {
 
     private mutating func make() throws {
         installPackages()
+        // What a role's password is must be known somewhere before the role has it: an apply that is cut short knows it then.
+        try planPasswords()
         let states = judged()
         if let primary = primary(among: states) { try planNodes(states, primary) }
         try planRepository()

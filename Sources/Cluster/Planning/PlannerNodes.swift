@@ -110,7 +110,15 @@ extension Planner {
                 [.init(action: .change, node: state.name, object: "server", from: "stopped", to: "running")],
                 needs: upstream.map { [$0.name] } ?? [])
         }
-        if !changes.isEmpty { add(state.name, .reload(state.layout), []) }
+        if !changes.isEmpty {
+            add(state.name, .reload(state.layout), [])
+        } else if let changed = state.facts.filesChanged, let read = state.server?.filesRead, changed > read {
+            add(
+                state.name, .reload(state.layout),
+                [.init(
+                    action: .change, node: state.name, object: "configuration files", from: "changed since the server read them",
+                    to: "read again", effect: .reload)])
+        }
         let pending = pendingRestarts(state, desired, changes)
         if changes.contains(where: { $0.effect == .restart }) || !pending.isEmpty {
             restarts.append(Restart(state: state, changes: pending, lowered: lowered(state, desired)))

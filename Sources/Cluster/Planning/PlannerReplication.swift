@@ -6,9 +6,11 @@ extension Planner {
     // MARK: Roles
 
     mutating func planRoles(_ primary: NodeState) {
-        for role in ClusterRoles.all {
+        for role in ClusterRoles.all where role != ClusterRoles.repository || facts.repository.facts?.repository != nil {
             let (statements, changes) = roleChanges(role, primary)
-            if !statements.isEmpty { add(primary.name, .sql(primary.layout, statements), changes, needs: [primary.name]) }
+            guard !statements.isEmpty else { continue }
+            let needs = role == ClusterRoles.repository ? [primary.name, Self.repository] : [primary.name]
+            add(primary.name, .sql(primary.layout, statements), changes, needs: needs)
         }
     }
 

@@ -7,26 +7,35 @@ import SystemPackage
 extension Planner {
     static let repository = "repository"
 
-    mutating func planRepository() throws {
-        switch facts.repository {
-        case .unreachable(let failure): block(Self.repository, failure.message, hint: failure.hint)
-        case .reached(let host):
-            guard let found = host.repository else { return }
-            guard host.isRoot else {
-                return block(
-                    Self.repository, "pgark is not root there and may not become it, which it needs to install itself",
-                    hint: "Run it as root, or let this work without a question: sudo -n true")
-            }
-            try plan(host, found)
+    /// The host and what was found there, where it can be worked on.
+    private var repositoryHost: (HostFacts, RepositoryHostFacts)? {
+        guard let host = facts.repository.facts, host.isRoot, let found = host.repository else { return nil }
+        return (host, found)
+    }
+
+    /// Whose the repository is, and the password of its role.
+    mutating func planPasswords() throws {
+        guard let (_, found) = repositoryHost else { return }
+        let account = file.repositoryAccount
+        if !found.hasAccount { add(.makeAccount(account), [change(.create, "account \(account)", to: "the repository's")]) }
+        let passfile = RepositoryHost.passfile(file.name).string, passwords = Self.repositoryPasswords(file)
+        if try !secrets.isFilled(passwords, found.passfile) {
+            add(
+                .writeFile(path: passfile, text: passwords, account: account, permissions: 0o600),
+                [change(found.passfile == nil ? .create : .change, passfile, to: "the password of \(ClusterRoles.repository)")])
         }
     }
 
-    private mutating func plan(_ host: HostFacts, _ found: RepositoryHostFacts) throws {
-        let account = file.repositoryAccount, path = file.repository.path.string
-        func change(_ kind: Plan.Change.Kind, _ object: String, from: String? = nil, to: String?) -> Plan.Change {
-            .init(action: kind, node: Self.repository, object: object, from: from, to: to)
+    /// Everything else there.
+    mutating func planRepository() throws {
+        if case .unreachable(let failure) = facts.repository { block(Self.repository, failure.message, hint: failure.hint) }
+        guard let (host, found) = repositoryHost else {
+            guard facts.repository.facts?.isRoot == false else { return }
+            return block(
+                Self.repository, "pgark is not root there and may not become it, which it needs to install itself",
+                hint: "Run it as root, or let this work without a question: sudo -n true")
         }
-        if !found.hasAccount { add(.makeAccount(account), [change(.create, "account \(account)", to: "the repository's")]) }
+        let account = file.repositoryAccount, path = file.repository.path.string
         if found.directoryOwner != account {
             add(
                 .makeRepository(path: path, account: account),
@@ -37,19 +46,17 @@ extension Planner {
                 .installProgram,
                 [change(found.programDigest == nil ? .create : .change, "\(RepositoryHost.program)", to: "this program")])
         }
-        let configuration = RepositoryHost.configuration(file.name).string, passfile = RepositoryHost.passfile(file.name).string
-        let passwords = Self.repositoryPasswords(file)
-        if try !secrets.isFilled(passwords, found.passfile) {
-            add(
-                .writeFile(path: passfile, text: passwords, account: account, permissions: 0o600),
-                [change(found.passfile == nil ? .create : .change, passfile, to: "the password of \(ClusterRoles.repository)")])
-        }
+        let configuration = RepositoryHost.configuration(file.name).string
         if found.clusterFile != text {
             add(
                 .writeFile(path: configuration, text: text, account: "root", permissions: 0o644),
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
         planService(host, found, account, configuration)
+    }
+
+    private func change(_ kind: Plan.Change.Kind, _ object: String, from: String? = nil, to: String?) -> Plan.Change {
+        .init(action: kind, node: Self.repository, object: object, from: from, to: to)
     }
 
     private mutating func add(_ action: HostAction, _ changes: [Plan.Change]) {
@@ -59,9 +66,8 @@ extension Planner {
     private mutating func planService(
         _ host: HostFacts, _ found: RepositoryHostFacts, _ account: String, _ configuration: String
     ) {
-        // Not before there is a server to receive from.
         func change(_ object: String, from: String?, to: String) -> Plan.Change {
-            .init(action: from == nil ? .create : .change, node: Self.repository, object: object, from: from.map { _ in "another" }, to: to)
+            self.change(from == nil ? .create : .change, object, from: from.map { _ in "another" }, to: to)
         }
         switch service(host) {
         case .systemd:
