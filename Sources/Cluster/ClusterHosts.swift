@@ -37,7 +37,9 @@ package final class ClusterHosts: Sendable {
         var found = Dictionary(uniqueKeysWithValues: try zip(names, workers).map { ($0, try $1.join()) })
         let repository = found.removeValue(forKey: Planner.repository)!
         let addresses = sessions.compactMapValues { (try? $0.get())?.clientAddress }  // of the others nothing is known
-        return ClusterFacts(nodes: found, repository: repository, repositoryAddresses: addresses)
+        let now = Timestamp.now.seconds
+        let ahead = found.merging([Planner.repository: repository]) { a, _ in a }.compactMapValues { $0.facts.map { $0.clock - now } }
+        return ClusterFacts(nodes: found, repository: repository, repositoryAddresses: addresses, clocksAhead: ahead)
     }
 
     private func facts(_ name: String) -> ClusterFacts.Host {

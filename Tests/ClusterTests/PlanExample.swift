@@ -16,6 +16,7 @@ struct PlanExample {
         """
     var nodes: [String: HostFacts] = [:]
     var unreachable: [String: Failure] = [:]
+    var clocksAhead: [String: Double] = [:]
     var repository: HostFacts
 
     static let system: UInt64 = 7_000_000_000_000_000_001
@@ -125,7 +126,7 @@ struct PlanExample {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
         for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
         return try Planner.plan(
-            file, text: text, ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:]))
+            file, text: text, ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead))
     }
 
     /// The plan, a line for each change and each blockage.

@@ -163,6 +163,27 @@ struct PlannerTests {
         #expect(titles.prefix(3) == ["set /data aside", "copy into /data", "start"], "\(titles)")
     }
 
+    @Test("copies nothing to where it has no room, and says how much that takes")
+    func noRoom() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.data = .absent
+        example.nodes["node2"]!.instance!.freeBytes = 1 << 30
+        let plan = try example.plan()
+        #expect(plan.blocked.first?.reason.contains("1.5 GiB") == true && !plan.steps.contains { $0.host == "node2" }, "\(plan.blocked)")
+    }
+
+    @Test("remarks on a clock that is wrong, and on slots and roles that are not ours, and leaves those alone")
+    func remarks() throws {
+        var example = try PlanExample.converged()
+        example.clocksAhead = ["node2": -90]
+        example.nodes["node1"]!.instance!.server!.slots["barman"] = .init(isPhysical: true, isActive: false, isReserved: true)
+        example.nodes["node1"]!.instance!.server!.roles["barman"] = .init(
+            mayLogIn: true, mayReplicate: true, isSuperuser: true, verifier: nil, grants: [])
+        let plan = try example.plan()
+        #expect(plan.steps.isEmpty && plan.remarks.count == 3, "\(plan.remarks)")
+        #expect(plan.remarks.contains { $0.contains("90 s behind") })
+    }
+
     // MARK: Restarts
 
     @Test(

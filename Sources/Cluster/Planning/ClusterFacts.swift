@@ -16,8 +16,13 @@ package struct ClusterFacts: Sendable {
     package var repository: Host
     /// Where the repository's host is, as the nodes see it.
     package var repositoryAddresses: [String: String]
+    /// How far each host's clock is ahead of ours, in seconds, and not more exactly than a call takes.
+    package var clocksAhead: [String: Double]
 
-    package init(nodes: [String: Host], repository: Host, repositoryAddresses: [String: String]) {
+    package init(
+        nodes: [String: Host], repository: Host, repositoryAddresses: [String: String], clocksAhead: [String: Double] = [:]
+    ) {
+        self.clocksAhead = clocksAhead
         self.nodes = nodes
         self.repository = repository
         self.repositoryAddresses = repositoryAddresses

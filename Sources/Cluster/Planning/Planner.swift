@@ -32,6 +32,7 @@ package struct Planner {
         let states = judged()
         if let primary = primary(among: states) { try planNodes(states, primary) }
         try planRepository()
+        remarkClocks()
     }
 
     mutating func block(_ node: String, _ reason: String, hint: String? = nil) {

@@ -15,11 +15,25 @@ extension Planner {
         planRoles(primary)
         planSlots(primary, states, primary)
         for state in usable where state.name != primary.name {
-            if !state.exists { make(state, upstream(state)) }
+            if !state.exists {
+                guard hasRoom(state, for: primary) else { continue }
+                make(state, upstream(state))
+            }
             planSlots(state, states, primary)
         }
         plan.steps += pendingAwaits(states, primary)
         remarkForeign(states)
+    }
+
+    /// A copy takes what the primary takes, and a few segments of WAL.
+    private mutating func hasRoom(_ state: NodeState, for primary: NodeState) -> Bool {
+        let needed = (primary.server?.databaseBytes ?? 0) + (512 << 20)
+        guard state.facts.freeBytes < needed else { return true }
+        block(
+            state.name,
+            "a copy of \(primary.name) needs \(ByteCount(needed)) in \(state.layout.data), and \(ByteCount(state.facts.freeBytes)) are free",
+            hint: "Make room there, or name another place with \"data\".")
+        return false
     }
 
     func upstream(of state: NodeState, _ primary: NodeState, _ states: [NodeState]) -> NodeState {

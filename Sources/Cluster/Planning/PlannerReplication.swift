@@ -100,6 +100,16 @@ extension Planner {
 
     // MARK: What is not ours
 
+    static let largestClockDifference = 5.0
+
+    /// Clocks that differ make of a moment to restore to another one.
+    mutating func remarkClocks() {
+        for (host, ahead) in facts.clocksAhead.sorted(by: { $0.key < $1.key }) where abs(ahead) > Self.largestClockDifference {
+            plan.remarks.append(
+                "\(host): its clock is \(decimal(abs(ahead), places: 0)) s \(ahead > 0 ? "ahead of" : "behind") this host's; let both follow NTP")
+        }
+    }
+
     mutating func remarkForeign(_ states: [NodeState]) {
         let own = Set(file.nodes.map { DesiredFiles.slot(of: $0.name) } + [file.repository.slot.description])
         for state in states {
@@ -107,6 +117,7 @@ extension Planner {
                 plan.remarks.append(
                     "\(state.name): the slot \(slot) is not pgark's (\(found.isActive ? "in use" : "not in use")); it is left alone")
             }
+            guard !state.isStandby else { continue }  // it has its primary's
             let roles = (state.server?.roles ?? [:]).filter { !ClusterRoles.all.contains($0.key) && $0.key != "postgres" }
             for (role, found) in roles.sorted(by: { $0.key < $1.key }) where found.mayReplicate {
                 plan.remarks.append("\(state.name): the role \(role) may replicate and is not pgark's; it is left alone")
