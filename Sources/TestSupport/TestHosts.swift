@@ -145,9 +145,10 @@ package final class TestHost: Sendable {
         mount --make-rprivate /
         mount -t proc proc /proc
         mount -t tmpfs tmpfs /run
-        mkdir -p /run/sshd /run/postgresql \(root)/etc \(root)/work
+        mkdir -p /run/sshd /run/postgresql
         chown postgres /run/postgresql
-        mount -t overlay overlay -o lowerdir=/etc,upperdir=\(root)/etc,workdir=\(root)/work /etc
+        cp -a /etc \(root)/etc
+        mount --bind \(root)/etc /etc
         sed -i 's#^root:\\(.*\\):/root:#root:\\1:\(home):#' /etc/passwd
         for place in \(privatePlaces.joined(separator: " ")); do
             mkdir -p "\(root)/private$place"
