@@ -59,7 +59,8 @@ let package = Package(
             name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
             swiftSettings: rules),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
+            name: "IntegrationTests",
+            dependencies: ["TestSupport", "PostgresModel", "Postgres", "Storage", "Lab", "Hosts", system],
             swiftSettings: rules),
         .testTarget(
             name: "PostgresModelTests", dependencies: ["PostgresModel", "Storage", "Lab", "Hosts", "TestSupport", system],
@@ -74,7 +75,8 @@ let package = Package(
         .testTarget(
             name: "CLITests", dependencies: ["CLI", "PostgresModel", "TestSupport", argumentParser], swiftSettings: rules),
         .testTarget(
-            name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "Hosts", "TestSupport", system], swiftSettings: rules),
+            name: "StorageTests", dependencies: ["Storage", "PostgresModel", "Lab", "Hosts", "TestSupport", system],
+            swiftSettings: rules),
         .testTarget(
             name: "FormatTests", dependencies: ["TestSupport", "Lab", "Hosts", "Storage", system], exclude: ["reader.py"],
             swiftSettings: rules),

@@ -37,7 +37,8 @@ struct ExportedWAL {
             let last = step.to.map { size.start(of: $0) } ?? end
             if last > step.from {
                 try add(
-                    step.timeline, from: step.from, through: WALSegment(timeline: step.timeline, endingAt: last, size: size), archive,
+                    step.timeline, from: step.from, through: WALSegment(timeline: step.timeline, endingAt: last, size: size),
+                    archive,
                     record)
             }
         }

@@ -18,11 +18,14 @@ package struct SeedStream {
         reader = BackupReader(catalogue: catalogue, record: plan.record)
         guard plan.record.tablespaces.allSatisfy(\.location.isEmpty) else {
             throw Failure(
-                .unsupported, "could not send backup \(plan.record.id) to another host: it has tablespaces in places of their own",
+                .unsupported,
+                "could not send backup \(plan.record.id) to another host: it has tablespaces in places of their own",
                 details: plan.record.tablespaces.map(\.location).filter { !$0.isEmpty })
         }
         guard let history = try reader.walArchive().history(of: plan.timeline) else {
-            throw Failure(.targetUnreachable, "could not send backup \(plan.record.id): the history of timeline \(plan.timeline) is not stored")
+            throw Failure(
+                .targetUnreachable,
+                "could not send backup \(plan.record.id): the history of timeline \(plan.timeline) is not stored")
         }
         wal = try ExportedWAL(reader, to: plan.walTo, along: history)
     }

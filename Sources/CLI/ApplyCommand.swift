@@ -8,7 +8,8 @@ struct ApplyCommand: ParsableCommand {
         commandName: "apply", abstract: "Make the cluster what its file says.",
         discussion: """
             Shows the plan, asks, and does exactly that plan, or stops where the hosts have changed meanwhile. Interrupted, \
-            it goes on when it is run again.
+            it goes on when it is run again. Exit status 8: a host could not be reached, 3: something stands in the way of a \
+            part of it; the rest was done.
             """)
 
     @OptionGroup var global: GlobalOptions
@@ -31,7 +32,7 @@ struct ApplyCommand: ParsableCommand {
     /// What a person agreed to must still be what is to be done.
     private func confirm(_ plan: Plan, _ hosts: ClusterHosts, _ file: ClusterFile, _ output: Output) throws {
         if yes { return }
-        try output.confirm("Do this?", yes: yes)
+        try output.confirm("Do this?", yes: yes, hint: "Add --yes to answer it, or see what would be done: pgark plan")
         guard try Planner.plan(file, text: file.text, hosts.observe()) == plan else {
             throw Failure(
                 .diverged, "could not apply the plan: the hosts have changed since it was made", hint: "See it anew: pgark plan")
@@ -60,6 +61,8 @@ struct ApplyCommand: ParsableCommand {
             }
             throw ExitCode(outcome.failed[0].failure.code.exitStatus)
         }
-        if !plan.blocked.isEmpty { throw ExitCode(Failure.Code.hostUnreachable.exitStatus) }
+        guard !plan.blocked.isEmpty else { return }
+        let code: Failure.Code = plan.blocked.contains(where: \.isUnreachable) ? .hostUnreachable : .diverged
+        throw ExitCode(code.exitStatus)
     }
 }

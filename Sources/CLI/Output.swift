@@ -85,12 +85,14 @@ package struct Output: Sendable {
     // MARK: Questions
 
     /// Asks before something that cannot be undone. Without a terminal and without --yes it is refused.
-    func confirm(_ question: String, yes: Bool) throws {
+    func confirm(
+        _ question: String, yes: Bool, hint: String = "Add --yes to answer it, or --dry-run to see what would happen."
+    ) throws {
         if yes { return }
         guard isatty(STDIN_FILENO) == 1 else {
             throw Failure(
                 .confirmationNeeded, "could not ask \"\(question)\": there is no terminal",
-                hint: "Add --yes to answer it, or --dry-run to see what would happen.")
+                hint: hint)
         }
         FileHandleText.write("\(question) [y/N] ", to: STDERR_FILENO)
         let typed = readLine()

@@ -39,7 +39,9 @@ struct PlanDocument: Encodable {
 
     func text(_ output: Output) -> String {
         var lines = changes.map { line($0, output) }
-        if changes.isEmpty { lines.append(blockedBy.isEmpty ? "nothing to do: the cluster is as its file says" : "nothing can be done") }
+        if changes.isEmpty {
+            lines.append(blockedBy.isEmpty ? "nothing to do: the cluster is as its file says" : "nothing can be done")
+        }
         for blockage in blockedBy {
             lines.append(output.paint("blocked", .bad) + "  \(blockage.node): \(blockage.reason)")
             if let hint = blockage.hint { lines.append("         \(hint)") }

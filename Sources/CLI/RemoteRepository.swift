@@ -30,8 +30,11 @@ struct RemoteRepository {
     private var arguments: [String] {
         var kept: [String] = [], rest = CommandLine.arguments.dropFirst()
         while let word = rest.popFirst() {
-            if word == "--config" || word == "--cluster" { _ = rest.popFirst() } else if
-                !word.hasPrefix("--config="), !word.hasPrefix("--cluster=") { kept.append(word) }
+            if word == "--config" || word == "--cluster" {
+                _ = rest.popFirst()
+            } else if !word.hasPrefix("--config="), !word.hasPrefix("--cluster=") {
+                kept.append(word)
+            }
         }
         return kept
     }

@@ -39,6 +39,17 @@ package struct ClusterFile: Sendable {
         package var upstream: String?
         /// How far it stays behind on purpose.
         package var delaySeconds: Double?
+
+        package init(
+            host: String, port: Int, ssh: String, data: String? = nil, upstream: String? = nil, delaySeconds: Double? = nil
+        ) {
+            self.host = host
+            self.port = port
+            self.ssh = ssh
+            self.data = data
+            self.upstream = upstream
+            self.delaySeconds = delaySeconds
+        }
     }
 
     package struct PostgresSettings: Sendable {

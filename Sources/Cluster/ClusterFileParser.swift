@@ -136,7 +136,9 @@ struct ClusterFileParser {
         let upstream = node.text("upstream", &problems)?.value
         let delay = node.value(
             "delay", expected: "a span of time such as 1h (units: s, min, h, d, w)", &problems, DurationText.seconds)
-        guard !node.has("connection"), let host = node.text("host", &problems)?.value else { return nil }
+        guard !node.has("connection"), let host = node.text("host", &problems)?.value, !host.hasPrefix("/") else {
+            return nil
+        }
         let port = node.text("port", &problems).flatMap { Int($0.value) } ?? 5432
         return ClusterFile.Placement(
             host: host, port: port, ssh: ssh ?? host, data: data, upstream: upstream, delaySeconds: delay)
@@ -199,7 +201,8 @@ struct ClusterFileParser {
         guard let path, let slot else { return nil }
         let host = mapping.text("host", &problems)?.value
         let service = mapping.value(
-            "service", expected: "one of \(ClusterFile.RepositorySettings.Service.allCases.map(\.rawValue).joined(separator: ", "))",
+            "service",
+            expected: "one of \(ClusterFile.RepositorySettings.Service.allCases.map(\.rawValue).joined(separator: ", "))",
             &problems, ClusterFile.RepositorySettings.Service.init)
         return ClusterFile.RepositorySettings(
             path: path, compression: compression ?? .standard, slot: slot, host: host,
@@ -214,10 +217,12 @@ struct ClusterFileParser {
         guard let mapping = top.mapping("postgres", example: "postgres: { version: 18 }", &problems) else { return settings }
         mapping.checkKeys(known: ["version", "bin", "packages", "parameters", "hba"], &problems)
         let majors = ServerVersion.supportedMajors
-        settings.major = mapping.value("version", expected: "a major version from \(majors.lowerBound) to \(majors.upperBound)", &problems)
-        { Int($0).flatMap { majors.contains($0) ? $0 : nil } }
+        settings.major = mapping.value(
+            "version", expected: "a major version from \(majors.lowerBound) to \(majors.upperBound)", &problems
+        ) { Int($0).flatMap { majors.contains($0) ? $0 : nil } }
         settings.programs = mapping.value("bin", expected: "an absolute path", &problems) { $0.hasPrefix("/") ? $0 : nil }
-        settings.installs = mapping.value("packages", expected: "apt or none", &problems) { ["apt": true, "none": false][$0] } ?? false
+        settings.installs =
+            mapping.value("packages", expected: "apt or none", &problems) { ["apt": true, "none": false][$0] } ?? false
         if let parameters = mapping.mapping("parameters", example: "{ shared_buffers: 1GB }", &problems) {
             parameters.checkKeys(known: parameters.entries.map(\.key.value), &problems)
             for (key, _) in parameters.entries {

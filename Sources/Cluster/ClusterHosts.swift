@@ -16,7 +16,8 @@ package final class ClusterHosts: Sendable {
         var hosts: [Host] = file.nodes.compactMap { node in
             node.placement.map { Host(name: node.name, way: Self.way($0.host, $0.ssh)) }
         }
-        hosts.append(Host(name: Planner.repository, way: file.repository.host.map { Self.way($0, file.repository.ssh ?? $0) } ?? .here))
+        hosts.append(
+            Host(name: Planner.repository, way: file.repository.host.map { Self.way($0, file.repository.ssh ?? $0) } ?? .here))
         let workers = hosts.map { host in
             WorkerThread("connect \(host.name)") { () -> Swift.Result<HostSession, Failure> in
                 do { return .success(try HostSession.open(host, ssh)) } catch let failure as Failure {
@@ -38,7 +39,9 @@ package final class ClusterHosts: Sendable {
         let repository = found.removeValue(forKey: Planner.repository)!
         let addresses = sessions.compactMapValues { (try? $0.get())?.clientAddress }  // of the others nothing is known
         let now = Timestamp.now.seconds
-        let ahead = found.merging([Planner.repository: repository]) { a, _ in a }.compactMapValues { $0.facts.map { $0.clock - now } }
+        let ahead = found.merging([Planner.repository: repository]) { a, _ in a }.compactMapValues {
+            $0.facts.map { $0.clock - now }
+        }
         return ClusterFacts(nodes: found, repository: repository, repositoryAddresses: addresses, clocksAhead: ahead)
     }
 
@@ -61,7 +64,8 @@ package final class ClusterHosts: Sendable {
         return HostQuestions(
             cluster: file.name,
             instance: InstanceQuestions(
-                node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data, port: placement.port,
+                node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data,
+                port: placement.port,
                 settings: DesiredFiles.settingNames + ManagedParameters.matchedByStandbys + file.postgres.parameters.map(\.name)))
     }
 

@@ -27,25 +27,30 @@ package final class Journal {
         let directory = Self.directory
         try Directory.create(directory)
         lock = try LockFile.require(
-            directory.appending("\(cluster).lock"), purpose: "pgark apply of \(cluster)", to: "apply the cluster file of \(cluster)")
+            directory.appending("\(cluster).lock"), purpose: "pgark apply of \(cluster)",
+            to: "apply the cluster file of \(cluster)")
         file = try File(directory.appending("\(cluster).journal"), .update, permissions: 0o600)
         size = try file.size
     }
 
     package static var directory: FilePath {
-        if let state = getenv("XDG_STATE_HOME").map({ String(cString: $0) }), state.hasPrefix("/") { return FilePath(state + "/pgark") }
+        if let state = getenv("XDG_STATE_HOME").map({ String(cString: $0) }), state.hasPrefix("/") {
+            return FilePath(state + "/pgark")
+        }
         if geteuid() == 0 { return "/var/lib/pgark-apply" }
         return FilePath((getenv("HOME").map { String(cString: $0) } ?? "/tmp") + "/.local/state/pgark")
     }
 
     func begin(_ number: Int, of count: Int, _ step: Plan.Step) throws {
-        try write(Line(time: "\(Timestamp.now)", event: "begin", step: number + 1, of: count, host: step.host, changes: step.changes))
+        try write(
+            Line(time: "\(Timestamp.now)", event: "begin", step: number + 1, of: count, host: step.host, changes: step.changes))
     }
 
     func end(_ number: Int, _ step: Plan.Step, remark: String? = nil, failure: Failure? = nil) throws {
         try write(
             Line(
-                time: "\(Timestamp.now)", event: failure == nil ? "done" : "failed", step: number + 1, host: step.host, remark: remark,
+                time: "\(Timestamp.now)", event: failure == nil ? "done" : "failed", step: number + 1, host: step.host,
+                remark: remark,
                 error: failure?.message))
     }
 

@@ -25,11 +25,13 @@ package struct NodeRestore {
         for (name, host) in facts.nodes where name != node { try check(name, host) }
         guard let instance = try own(facts), let layout = instance.layout else {
             throw Failure(
-                .unsupported, "could not restore to node \"\(node)\": PostgreSQL is not installed there, or its place is not known",
+                .unsupported,
+                "could not restore to node \"\(node)\": PostgreSQL is not installed there, or its place is not known",
                 hint: "See what is missing: pgark plan")
         }
         let desired = DesiredFiles(
-            file: file, node: wanted, placement: placement, layout: layout, major: (instance.version ?? 0) / 10000, hasChecksums: true,
+            file: file, node: wanted, placement: placement, layout: layout, major: (instance.version ?? 0) / 10000,
+            hasChecksums: true,
             upstream: nil, repositoryAddress: file.repository.host ?? facts.repositoryAddresses[node])
         var plan = Plan()
         func change(_ object: String, from: String? = nil, to: String?, _ effect: Plan.Change.Effect = .none) -> Plan.Change {

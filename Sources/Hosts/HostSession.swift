@@ -39,12 +39,15 @@ package final class HostSession: Sendable {
         case .here:
             let who = try probe(host, Command("/bin/sh", ["-c", probeScript(digest: "")]))
             return HostSession(
-                host: host, user: who.user, isRoot: who.isRoot, clientAddress: "127.0.0.1", ssh: nil, program: who.sudo + [OwnProgram.path.string])
+                host: host, user: who.user, isRoot: who.isRoot, clientAddress: "127.0.0.1", ssh: nil,
+                program: who.sudo + [OwnProgram.path.string])
         case .ssh(let destination):
             let ssh = try ssh()
             let digest = try OwnProgram.digest()
             let who = try probe(host, ssh.command(destination, "/bin/sh -c " + Shell.quoted(probeScript(digest: digest))))
-            if !who.hasProgram { try send(digest, to: host, who, ssh.command(destination, "/bin/sh -c " + Shell.quoted(receiveScript(digest)))) }
+            if !who.hasProgram {
+                try send(digest, to: host, who, ssh.command(destination, "/bin/sh -c " + Shell.quoted(receiveScript(digest))))
+            }
             return HostSession(
                 host: host, user: who.user, isRoot: who.isRoot, clientAddress: who.clientAddress, ssh: ssh,
                 program: who.sudo + ["\(who.home)/\(place(digest))"])

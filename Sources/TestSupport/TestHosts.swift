@@ -101,7 +101,8 @@ package final class TestHost: Sendable {
 
     /// What a host has for itself beside /etc and /run.
     static let privatePlaces = [
-        "/var/lib/postgresql", "/var/log/postgresql", "/usr/local/bin", "/var/lib/pgark", "/var/lib/pgark-apply", "/etc/postgresql",
+        "/var/lib/postgresql", "/var/log/postgresql", "/usr/local/bin", "/var/lib/pgark", "/var/lib/pgark-apply",
+        "/etc/postgresql",
     ]
 
     init(_ name: String, in directory: FilePath, key: FilePath, address: String, hasShell: Bool) throws {
@@ -190,7 +191,8 @@ package final class TestHost: Sendable {
     /// A statement's single value, asked over the socket as the system's account.
     package func sql(_ statement: String, _ programs: PostgresPrograms, sockets: String) throws -> String {
         let words = [
-            "/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", programs.path(of: "psql").string, "-XAtq",
+            "/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", programs.path(of: "psql").string,
+            "-XAtq",
             "-v", "ON_ERROR_STOP=1", "-h", sockets, "-U", "postgres", "-d", "postgres", "-c", statement,
         ]
         return String(try command(words).run().output.drop { $0.isNewline }.reversed().drop { $0.isNewline }.reversed())

@@ -66,6 +66,55 @@ import Testing
         #expect(file.replication.slotBudget == ByteCount(20 << 30))
     }
 
+    @Test func everyKeyOfHostsIsRead() throws {
+        let file = try parse(
+            """
+            cluster: shop
+            postgres: { version: 18, bin: /pg/bin, packages: apt, parameters: { Work_Mem: 8MB }, hba: [ host all app all scram-sha-256 ] }
+            nodes:
+              a: { host: 10.0.0.11 }
+              b: { host: 10.0.0.12, port: 5433, ssh: admin@b, data: /srv/pg, upstream: a, delay: 1h }
+              c: { connection: "host=10.0.0.13" }
+              d: { host: /run/postgresql }
+            repository: { host: 10.0.0.20, ssh: root@r, user: backup, service: cron, path: /repo }
+            """)
+        #expect(file.postgres.major == 18 && file.postgres.programs == "/pg/bin" && file.postgres.installs)
+        #expect(
+            file.postgres.parameters.map(\.name) == ["work_mem"]
+                && file.postgres.accessRules == ["host all app all scram-sha-256"])
+        let placements = file.nodes.map(\.placement)
+        #expect(placements[0] == .init(host: "10.0.0.11", port: 5432, ssh: "10.0.0.11"))
+        #expect(
+            placements[1]
+                == .init(host: "10.0.0.12", port: 5433, ssh: "admin@b", data: "/srv/pg", upstream: "a", delaySeconds: 3600))
+        #expect(placements[2] == nil && placements[3] == nil, "these are protected and not set up")
+        #expect(file.repository.host == "10.0.0.20" && file.repository.ssh == "root@r" && file.repository.account == "backup")
+        #expect(file.repository.service == .cron)
+    }
+
+    @Test(arguments: [
+        ("postgres: { version: 9 }", "a major version from 15 to 18"), ("postgres: { bin: pg/bin }", "an absolute path"),
+        ("postgres: { parameters: { port: 5 } }", "is decided by \"nodes.NODE.port\""),
+        ("postgres: { parameters: { primary_conninfo: x } }", "is decided by the nodes"),
+        ("postgres: { parameters: { recovery_target_time: x } }", "pgark restore"),
+        ("postgres: { parameters: { \"a b\": x } }", "is no name of a setting"), ("postgres: { hba: x }", "must be a list"),
+    ])
+    func whatServersCannotHaveIsSaid(_ line: String, _ reason: String) {
+        let found = problems(Self.smallest + "\n" + line)
+        #expect(found.count == 1 && found[0].contains(reason), "\(found)")
+    }
+
+    @Test(arguments: [
+        ("b: { host: b, upstream: c }", "is \"c\", which is no node"), ("b: { host: b, upstream: b }", "leads back to itself"),
+        ("b: { connection: \"host=b\", data: /d }", "is for a node that pgark sets up"),
+        ("b: { host: b, data: d }", "an absolute path"),
+        ("b: { host: b, delay: soon }", "a span of time"),
+    ])
+    func whatANodeCannotBeIsSaid(_ line: String, _ reason: String) {
+        let found = problems("cluster: a\nnodes:\n  a: { host: a }\n  \(line)\nrepository: { path: /r }")
+        #expect(found.count == 1 && found[0].contains(reason), "\(found)")
+    }
+
     @Test func everyProblemOfAFileIsReportedAtOnceInItsOrder() {
         let found = problems(
             """
@@ -94,7 +143,7 @@ import Testing
         #expect(found[0].hasPrefix("6:1: unknown key \"\(key)\" (did you mean \"\(meant)\"?)"))
     }
 
-    @Test(arguments: ["failover: { mode: manual }", "backup: { schedule: daily }", "postgres: { version: 18 }"])
+    @Test(arguments: ["failover: { mode: manual }", "backup: { schedule: daily }"])
     func aKeyOfALaterVersionIsSaidToBeOne(_ line: String) {
         let found = problems(Self.smallest + "\n" + line)
         #expect(found.count == 1)

@@ -56,7 +56,8 @@ struct PlanExample {
                 upstream: upstream, repositoryAddress: "10.0.0.20")
             instance.data = .present(
                 ControlFacts(
-                    systemIdentifier: Self.system, major: 18, state: "in production", timeline: 1, hasChecksums: true, required: [:]))
+                    systemIdentifier: Self.system, major: 18, state: "in production", timeline: 1, hasChecksums: true,
+                    required: [:]))
             instance.include = desired.files.include
             instance.includesOurs = true
             instance.accessRules = AccessBlock.replace(in: "local all all peer\n", with: desired.files.accessRules)
@@ -95,7 +96,8 @@ struct PlanExample {
                     )
                 }), slots: slots,
             senders: upstream != nil ? [] : others.map { .init(application: $0, state: "streaming", slot: $0) },
-            receiver: upstream.map { .init(status: "streaming", slot: name, host: $0.placement?.host, port: 5432) }, isPristine: false,
+            receiver: upstream.map { .init(status: "streaming", slot: name, host: $0.placement?.host, port: 5432) },
+            isPristine: false,
             databaseBytes: 1 << 30, filesRead: 100)
     }
 
@@ -108,12 +110,14 @@ struct PlanExample {
 
     static func host() -> HostFacts {
         HostFacts(
-            hostName: "h", isRoot: true, clock: 0, hasSystemd: false, hasCron: false, hasApt: true, instance: nil, repository: nil)
+            hostName: "h", isRoot: true, clock: 0, hasSystemd: false, hasCron: false, hasApt: true, instance: nil, repository: nil
+        )
     }
 
     static func instance(_ file: ClusterFile, _ node: ClusterFile.Node) -> InstanceFacts {
         let layout = InstanceLayout(
-            kind: .plain, programs: "/pg/bin", data: "/data", configuration: "/data", port: node.placement!.port, log: "/data.log",
+            kind: .plain, programs: "/pg/bin", data: "/data", configuration: "/data", port: node.placement!.port,
+            log: "/data.log",
             sockets: "/tmp", passfile: "/.pgark.pgpass", debianName: nil)
         return InstanceFacts(
             layout: layout, version: 180_004, installedMajors: [18], hasServerAccount: true, data: .absent, freeBytes: 1 << 40,
@@ -126,7 +130,8 @@ struct PlanExample {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
         for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
         return try Planner.plan(
-            file, text: text, ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead))
+            file, text: text,
+            ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead))
     }
 
     /// The plan, a line for each change and each blockage.

@@ -31,7 +31,29 @@ struct PlannerTests {
         let plan = try example.plan()
         #expect(try plan == example.plan())
         let text = "\(plan)"
-        #expect(!plan.steps.isEmpty && !PlanExample.passwords.values.contains { text.contains($0) } && !text.contains("SCRAM-SHA"))
+        #expect(
+            !plan.steps.isEmpty && !PlanExample.passwords.values.contains { text.contains($0) } && !text.contains("SCRAM-SHA"))
+    }
+
+    @Test("lets a node follow another standby, through a slot that holds WAL back there, and behind it on purpose")
+    func cascade() throws {
+        var example = try PlanExample.bare()
+        example.text = example.text.replacing(
+            "replication:", with: "  node3: { host: 10.0.0.13, data: /data, upstream: node2, delay: 1h }\nreplication:")
+        example.nodes["node3"] = PlanExample.host()
+        example.nodes["node3"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[2])
+        let plan = try example.plan()
+        let slot = try #require(plan.steps.firstIndex { $0.host == "node2" && $0.changes.first?.object == "slot node3" })
+        let copy = try #require(plan.steps.firstIndex { $0.host == "node3" })
+        #expect(slot < copy && plan.steps[slot].changes[0].to == "holds WAL back from now on")
+        guard case .copyStandby(_, let upstream, _, let files) = plan.steps[copy].action else { throw PlanTestFailure() }
+        #expect(upstream.contains("host=10.0.0.12") && files.include.contains("recovery_min_apply_delay = '3600000ms'"))
+        #expect(plan.steps.contains { if case .awaitStandby(_, "node3", _) = $0.action { $0.host == "node2" } else { false } })
+        // As it is afterwards, nothing is left to do.
+        try example.converge()
+        example.nodes["node2"]!.instance!.server!.senders = [.init(application: "node3", state: "streaming", slot: "node3")]
+        example.nodes["node2"]!.instance!.server!.slots["node3"] = .init(isPhysical: true, isActive: true, isReserved: true)
+        #expect(try example.lines() == [])
     }
 
     // MARK: Drift
@@ -130,7 +152,8 @@ struct PlannerTests {
             Obstacle(name: "another major version", node: "node2", reason: "is of PostgreSQL 17") {
                 $0.nodes["node2"]!.instance!.data = .present(
                     ControlFacts(
-                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, required: [:]))
+                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, required: [:]
+                    ))
             },
             Obstacle(name: "a taken port", node: "node2", reason: "port 5432 is taken") { example in
                 example.nodes["node2"]!.instance!.data = .absent
@@ -169,7 +192,9 @@ struct PlannerTests {
         example.nodes["node2"]!.instance!.data = .absent
         example.nodes["node2"]!.instance!.freeBytes = 1 << 30
         let plan = try example.plan()
-        #expect(plan.blocked.first?.reason.contains("1.5 GiB") == true && !plan.steps.contains { $0.host == "node2" }, "\(plan.blocked)")
+        #expect(
+            plan.blocked.first?.reason.contains("1.5 GiB") == true && !plan.steps.contains { $0.host == "node2" },
+            "\(plan.blocked)")
     }
 
     @Test("remarks on a clock that is wrong, and on slots and roles that are not ours, and leaves those alone")
@@ -215,3 +240,5 @@ struct PlannerTests {
         #expect(try source() == "copy into /data")
     }
 }
+
+private struct PlanTestFailure: Error {}

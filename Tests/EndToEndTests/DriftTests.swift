@@ -115,11 +115,15 @@ struct DriftTests {
             try hosts.write(Self.text(hosts))
             let trace = hosts.directory.appending("arguments")
             let strace = ["strace", "-f", "-qq", "-s", "4096", "-e", "trace=execve", "-o", trace.string, "env"]
-            let command = strace + ["PGARK_CONFIG=\(hosts.configuration)", try TestMachine.pgark().string, "apply", "--yes", "--json"]
+            let command =
+                strace + ["PGARK_CONFIG=\(hosts.configuration)", try TestMachine.pgark().string, "apply", "--yes", "--json"]
             let outcome = try hosts.control.command(command).run()
-            let passfiles = try hosts["node1"].run("cat /var/lib/postgresql/.pgark.pgpass") + hosts["repo"].run("cat /etc/pgark/lab.pgpass")
+            let passfiles =
+                try hosts["node1"].run("cat /var/lib/postgresql/.pgark.pgpass") + hosts["repo"].run("cat /etc/pgark/lab.pgpass")
             let passwords = Set(
-                passfiles.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }.compactMap { $0.split(separator: ":").last })
+                passfiles.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }.compactMap {
+                    $0.split(separator: ":").last
+                })
             #expect(passwords.count == 2 && passwords.allSatisfy { $0.count >= 24 })
             var places = [outcome.output, outcome.errors, try SmallFile.readText(trace) ?? ""]
             places.append(try hosts.control.run("cat /var/lib/pgark-apply/*"))

@@ -27,14 +27,16 @@ struct InterruptedApplyTests {
         for node in ["node1", "node2"] {
             let data = "/var/lib/postgresql/data"
             state.append(try hosts[node].run("cat \(data)/pgark.conf \(data)/pg_hba.conf; tail -3 \(data)/postgresql.conf"))
-            state.append(try hosts[node].run("sed 's/[^:]*$/password/' /var/lib/postgresql/.pgark.pgpass; ls -a /var/lib/postgresql"))
+            state.append(
+                try hosts[node].run("sed 's/[^:]*$/password/' /var/lib/postgresql/.pgark.pgpass; ls -a /var/lib/postgresql"))
             for query in [
                 "SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots ORDER BY 1",
                 "SELECT rolname, rolsuper, rolreplication, rolcanlogin FROM pg_roles WHERE oid >= 16384 ORDER BY 1",
                 "SELECT count(*) FROM pg_auth_members WHERE member >= 16384", "SELECT pg_is_in_recovery()",
             ] { state.append(try hosts[node].sql(query, hosts.programs, sockets: "/var/lib/postgresql")) }
         }
-        state.append(try hosts["repo"].run("sed 's/[^:]*$/password/' /etc/pgark/lab.pgpass; cat /etc/pgark/lab.yaml; id -un pgark"))
+        state.append(
+            try hosts["repo"].run("sed 's/[^:]*$/password/' /etc/pgark/lab.pgpass; cat /etc/pgark/lab.yaml; id -un pgark"))
         return state
     }
 

@@ -32,7 +32,9 @@ struct ThreeHostsTests {
         hosts.programs.directory.string.hasPrefix("/usr/lib/postgresql/") ? "/var/run/postgresql" : "/var/lib/postgresql"
     }
 
-    @Test("become a streaming cluster by one apply, and another changes nothing", arguments: [15, 18].filter(TestMachine.majors.contains))
+    @Test(
+        "become a streaming cluster by one apply, and another changes nothing",
+        arguments: [15, 18].filter(TestMachine.majors.contains))
     func fromNothing(major: Int) throws {
         try TestHosts.with(["node1", "node2", "repo"], major: major) { hosts in
             try hosts.write(Self.text(hosts))
@@ -44,17 +46,23 @@ struct ThreeHostsTests {
             func sql(_ node: String, _ statement: String) throws -> String {
                 try hosts[node].sql(statement, hosts.programs, sockets: Self.sockets(hosts))
             }
-            try #expect(sql("node1", "SELECT slot_name FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid ORDER BY 1") == "node2\npgark")
+            try #expect(
+                sql(
+                    "node1",
+                    "SELECT slot_name FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid ORDER BY 1")
+                    == "node2\npgark")
             try #expect(sql("node2", "SELECT slot_name FROM pg_stat_wal_receiver") == "node2")
             try #expect(sql("node1", "SHOW max_connections") == "50")
             try #expect(sql("node1", "SHOW data_checksums") == "on")
             try #expect(sql("node1", "SELECT rolsuper FROM pg_roles WHERE rolname LIKE 'pgark%' GROUP BY 1") == "f")
 
-            let started = try sql("node1", "SELECT pg_postmaster_start_time()") + sql("node2", "SELECT pg_postmaster_start_time()")
+            let started =
+                try sql("node1", "SELECT pg_postmaster_start_time()") + sql("node2", "SELECT pg_postmaster_start_time()")
             let again = try hosts.pgark("apply", "--yes")
             #expect(again.status == .exited(0) && again.errors.contains("nothing to do"), "\(again.text)")
             #expect(again.seconds < 3)
-            try #expect(sql("node1", "SELECT pg_postmaster_start_time()") + sql("node2", "SELECT pg_postmaster_start_time()") == started)
+            try #expect(
+                sql("node1", "SELECT pg_postmaster_start_time()") + sql("node2", "SELECT pg_postmaster_start_time()") == started)
             try hosts.json(0, "plan", "--detailed-exitcode")
         }
     }
@@ -74,7 +82,8 @@ struct ThreeHostsTests {
             #expect(backup.status.string == "done" && backup.node.string == "node1")
             #expect(try hosts.json(0, "list").backups.array.count == 1)
             _ = try sql("node1", "INSERT INTO public.orders SELECT generate_series(1001, 1500)")
-            let moment = try sql("node1", "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'")
+            let moment = try sql(
+                "node1", "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'")
             _ = try sql("node1", "DROP TABLE public.orders")
             let end = try sql("node1", "SELECT pg_current_wal_lsn()")
             try eventually("the repository has it") {
@@ -102,7 +111,9 @@ struct ThreeHostsTests {
                 Self.text(hosts).replacing(
                     "replication:", with: "  node3: { host: 192.168.20.231, data: /var/lib/postgresql/data }\nreplication:"))
             let plan = try hosts.json(0, "plan")
-            #expect(plan.changes.array.contains { $0.node.string == "node3" && $0.to.string?.contains("from backup") == true }, "\(plan)")
+            #expect(
+                plan.changes.array.contains { $0.node.string == "node3" && $0.to.string?.contains("from backup") == true },
+                "\(plan)")
             try hosts.json(0, "apply", "--yes")
             try eventually("node3 has it too") { rows("node3") == "1501" }
             #expect(try sql("node3", "SELECT slot_name FROM pg_stat_wal_receiver") == "node3")

@@ -87,7 +87,8 @@ struct HostActor {
             WHERE s.slot_name = $1 AND r.state = 'streaming'
             """
         while try connection.query(query, [slot]).isEmpty {
-            try deadline.check("could not see \(node) stream from here through the slot \"\(slot)\": not within \(deadline.seconds) s")
+            try deadline.check(
+                "could not see \(node) stream from here through the slot \"\(slot)\": not within \(deadline.seconds) s")
             pause(milliseconds: 100)
         }
     }

@@ -1,4 +1,3 @@
-
 /// What pgark found on a host. Whatever decides reads this and nothing else.
 package struct HostFacts: Codable, Sendable, Equatable {
     package var hostName: String

@@ -31,7 +31,8 @@ struct InstanceCreator {
         var command = site.command(
             site.program("pg_basebackup"),
             [
-                "--pgdata=\(site.unfinished)", "--dbname=\(upstream)", "--wal-method=stream", "--slot=\(slot)", "--checkpoint=fast",
+                "--pgdata=\(site.unfinished)", "--dbname=\(upstream)", "--wal-method=stream", "--slot=\(slot)",
+                "--checkpoint=fast",
                 "--no-password",
             ])
         command.timeoutSeconds = 7 * 24 * 3600
@@ -108,7 +109,8 @@ struct InstanceCreator {
     /// All WAL that there is came along, so nothing has to be fetched: what the command denies is looked for in pg_wal.
     private func recover(_ settings: [RestoreOutline.Setting]) throws {
         let path = site.unfinished.appending("postgresql.auto.conf")
-        let lines = (["restore_command = 'false'"] + settings.map { SettingsText.line($0.name, $0.value) }).joined(separator: "\n")
+        let lines = (["restore_command = 'false'"] + settings.map { SettingsText.line($0.name, $0.value) }).joined(
+            separator: "\n")
         try SmallFile.write((try SmallFile.readText(path) ?? "") + lines + "\n", to: path, owner: owner)
         try SmallFile.write("", to: site.unfinished.appending("recovery.signal"), owner: owner)
     }

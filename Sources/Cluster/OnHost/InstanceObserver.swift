@@ -15,7 +15,8 @@ struct InstanceObserver {
         var facts = InstanceFacts(
             layout: layout, version: nil, installedMajors: try InstanceSite.installedMajors(), hasServerAccount: account != nil,
             data: .absent, freeBytes: 0, portIsTaken: false, include: nil, includesOurs: false, accessRules: nil,
-            autoSettings: [:], passfile: nil, hasStandbySignal: false, filesChanged: nil, isRunning: false, server: nil, serverFailure: nil,
+            autoSettings: [:], passfile: nil, hasStandbySignal: false, filesChanged: nil, isRunning: false, server: nil,
+            serverFailure: nil,
             contexts: [:])
         guard let layout, let account else { return facts }
         let site = InstanceSite(layout: layout, account: account)
@@ -48,7 +49,8 @@ struct InstanceObserver {
         let major = try SmallFile.readText(site.data.appending("PG_VERSION")).flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         let program = site.program("pg_controldata")
         guard access(program.string, X_OK) == 0 else {
-            return ControlFacts(systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, required: [:])
+            return ControlFacts(
+                systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, required: [:])
         }
         let outcome = try site.command(program, [site.data.string]).outcome()
         var values: [String: String] = [:]
@@ -96,7 +98,8 @@ struct InstanceObserver {
 
     /// `postgres --describe-config`: name, context, group, type, …, one line each.
     private func contexts(_ site: InstanceSite) throws -> [String: String] {
-        let lines = try site.command(site.program("postgres"), ["--describe-config"]).run().output.split(whereSeparator: \.isNewline)
+        let lines = try site.command(site.program("postgres"), ["--describe-config"]).run().output.split(
+            whereSeparator: \.isNewline)
         return Dictionary(
             lines.compactMap { line in
                 let fields = line.split(separator: "\t", omittingEmptySubsequences: false)

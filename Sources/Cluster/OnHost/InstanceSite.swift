@@ -49,7 +49,9 @@ struct InstanceSite {
         let home = account?.home.string ?? "/var/lib/postgresql"
         let clusters = hasDebianTools && questions.programs == nil ? try debianClusters() : []
         let known = clusters.first { cluster in
-            if let data = questions.data { return FilePath(data).lexicallyNormalized() == FilePath(cluster.data).lexicallyNormalized() }
+            if let data = questions.data {
+                return FilePath(data).lexicallyNormalized() == FilePath(cluster.data).lexicallyNormalized()
+            }
             return cluster.name == "main" && (questions.major == nil ? clusters.count == 1 : cluster.major == questions.major)
         }
         if let known { return known.layout(port: questions.port, home: home) }
@@ -75,7 +77,9 @@ struct InstanceSite {
         return beside.utf8.count <= 80 ? beside : "/tmp"
     }
 
-    fileprivate static func passfile(_ home: String, _ data: String) -> String { FilePath(data).removingLastComponent().string + "/.pgark.pgpass" }
+    fileprivate static func passfile(_ home: String, _ data: String) -> String {
+        FilePath(data).removingLastComponent().string + "/.pgark.pgpass"
+    }
 
     private struct DebianCluster {
         let major: Int
@@ -84,7 +88,8 @@ struct InstanceSite {
 
         func layout(port: Int, home: String) -> InstanceLayout {
             InstanceLayout(
-                kind: .debian, programs: "\(packages)/\(major)/bin", data: data, configuration: "/etc/postgresql/\(major)/\(name)",
+                kind: .debian, programs: "\(packages)/\(major)/bin", data: data,
+                configuration: "/etc/postgresql/\(major)/\(name)",
                 port: port, log: "/var/log/postgresql/postgresql-\(major)-\(name).log", sockets: "/var/run/postgresql",
                 passfile: passfile(home, data), debianName: name)
         }
@@ -92,7 +97,8 @@ struct InstanceSite {
 
     /// pg_lsclusters: version, name, port, status, owner, data directory, log.
     private static func debianClusters() throws -> [DebianCluster] {
-        try Command("/usr/bin/pg_lsclusters", ["--no-header"]).run().output.split(whereSeparator: \.isNewline).compactMap { line in
+        try Command("/usr/bin/pg_lsclusters", ["--no-header"]).run().output.split(whereSeparator: \.isNewline).compactMap {
+            line in
             let words = line.split(separator: " ", omittingEmptySubsequences: true).map(String.init)
             guard words.count >= 6, let major = Int(words[0]) else { return nil }
             return DebianCluster(major: major, name: words[1], data: words[5])

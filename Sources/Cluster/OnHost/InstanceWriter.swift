@@ -28,7 +28,8 @@ struct InstanceWriter {
         if !IncludeLine.isThere(text, site.layout) {
             let line = site.layout.kind == .debian ? "include_dir = 'conf.d'" : IncludeLine.text
             try SmallFile.write(
-                text + (text.hasSuffix("\n") || text.isEmpty ? "" : "\n") + line + "\n", to: main, permissions: 0o644, owner: owner)
+                text + (text.hasSuffix("\n") || text.isEmpty ? "" : "\n") + line + "\n", to: main, permissions: 0o644,
+                owner: owner)
         }
         let rules = try SmallFile.readText(access) ?? ""
         let new = AccessBlock.replace(in: rules, with: files.accessRules)

@@ -22,7 +22,8 @@ enum RepositoryHost {
             programDigest: try digest(of: program), ownDigest: try OwnProgram.digest(),
             receiverIsRunning: try LockFile.isHeld(repository.receiveLock),
             unit: try SmallFile.readText(units.appending(unit(cluster))), cron: try SmallFile.readText(cron(cluster)),
-            backups: try owner == nil ? 0 : Catalogue(repository).records().count, seed: owner == nil ? nil : try seed(repository))
+            backups: try owner == nil ? 0 : Catalogue(repository).records().count, seed: owner == nil ? nil : try seed(repository)
+        )
     }
 
     private static func seed(_ repository: Repository) throws -> RepositoryHostFacts.Seed? {
@@ -49,7 +50,8 @@ enum RepositoryHost {
         let plan = try plan(questions.target, questions.backup, in: repository)
         return RestoreOutline(
             backup: plan.record.id, reason: plan.reason, remarks: plan.remarks, target: plan.target.description,
-            timeline: plan.timeline.rawValue, systemIdentifier: plan.record.systemIdentifier.rawValue, walTo: plan.walTo.description,
+            timeline: plan.timeline.rawValue, systemIdentifier: plan.record.systemIdentifier.rawValue,
+            walTo: plan.walTo.description,
             bytes: plan.record.dataBytes, files: plan.record.files,
             settings: plan.recoveryTarget.settings.map { .init(name: $0.name, value: $0.value) })
     }

@@ -40,7 +40,8 @@ struct ServerQueries {
                 (
                     row["name"] ?? "",
                     ServerFacts.Setting(
-                        value: row["setting"] ?? "", text: row["text"] ?? "", source: row["source"] ?? "", file: row["sourcefile"],
+                        value: row["setting"] ?? "", text: row["text"] ?? "", source: row["source"] ?? "",
+                        file: row["sourcefile"],
                         isPending: row["pending_restart"] == "t", context: row["context"] ?? "")
                 )
             }, uniquingKeysWith: { a, _ in a })
@@ -66,7 +67,8 @@ struct ServerQueries {
             guard let name = row["rolname"] else { continue }
             roles[name] = ServerFacts.Role(
                 mayLogIn: row["rolcanlogin"] == "t", mayReplicate: row["rolreplication"] == "t",
-                isSuperuser: row["rolsuper"] == "t", verifier: row["rolpassword"], grants: ArrayText.elements(row["grants"] ?? "{}"))
+                isSuperuser: row["rolsuper"] == "t", verifier: row["rolpassword"],
+                grants: ArrayText.elements(row["grants"] ?? "{}"))
         }
         return roles
     }

@@ -9,7 +9,8 @@ enum ManagedParameters {
         case "recovery_min_apply_delay": "is decided by \"nodes.NODE.delay\"; set it there"
         case "max_slot_wal_keep_size": "is decided by \"replication.slots.keep\"; set it there"
         case let name where name.hasPrefix("recovery_target"): "is for one recovery; use pgark restore"
-        case let name where !name.utf8.allSatisfy({ (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F || $0 == 0x2E }):
+        case let name
+        where !name.utf8.allSatisfy({ (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F || $0 == 0x2E }):
             "is no name of a setting"
         default: nil
         }

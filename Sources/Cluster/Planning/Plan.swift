@@ -46,5 +46,7 @@ package struct Plan: Codable, Sendable, Equatable {
         package var node: String
         package var reason: String
         package var hint: String?
+        /// Nothing is wrong but that it cannot be asked.
+        package var isUnreachable = false
     }
 }

@@ -39,6 +39,11 @@ package struct Planner {
         plan.blocked.append(.init(node: node, reason: reason, hint: hint))
     }
 
+    mutating func block(_ node: String, _ failure: Failure) {
+        let isUnreachable = failure.code == .hostUnreachable
+        plan.blocked.append(.init(node: node, reason: failure.message, hint: failure.hint, isUnreachable: isUnreachable))
+    }
+
     mutating func add(
         _ host: String, _ action: HostAction, _ changes: [Plan.Change], needs: [String] = []
     ) {
@@ -68,7 +73,7 @@ package struct Planner {
                 do throws(NodeProblem) { found.append((node, placement, instance, try usable(host, instance, node))) } catch {
                     block(node.name, error.reason, hint: error.hint)
                 }
-            case .unreachable(let failure): block(node.name, failure.message, hint: failure.hint)
+            case .unreachable(let failure): block(node.name, failure)
             case nil: continue
             }
         }
@@ -76,9 +81,10 @@ package struct Planner {
         var states: [NodeState] = []
         for (node, placement, instance, layout) in found {
             do throws(NodeProblem) {
-                states.append(NodeState(
-                    node: node, placement: placement, facts: instance, layout: layout,
-                    judgement: try judgement(instance, layout, system, isReseeded: reseeded.contains(node.name))))
+                states.append(
+                    NodeState(
+                        node: node, placement: placement, facts: instance, layout: layout,
+                        judgement: try judgement(instance, layout, system, isReseeded: reseeded.contains(node.name))))
             } catch {
                 block(node.name, error.reason, hint: error.hint)
             }
@@ -87,7 +93,9 @@ package struct Planner {
     }
 
     /// What must be so before anything can be said of a server there.
-    private func usable(_ host: HostFacts, _ instance: InstanceFacts, _ node: ClusterFile.Node) throws(NodeProblem) -> InstanceLayout {
+    private func usable(_ host: HostFacts, _ instance: InstanceFacts, _ node: ClusterFile.Node) throws(NodeProblem)
+        -> InstanceLayout
+    {
         let wanted = file.postgres.major
         guard let layout = instance.layout else {
             throw NodeProblem(
@@ -99,7 +107,8 @@ package struct Planner {
         }
         guard let version = instance.version else {
             if file.postgres.installs, plan.steps.contains(where: { $0.host == node.name }) {
-                throw NodeProblem("PostgreSQL is to be installed first; the rest is planned then", hint: "pgark apply, then again")
+                throw NodeProblem(
+                    "PostgreSQL is to be installed first; the rest is planned then", hint: "pgark apply, then again")
             }
             throw NodeProblem(
                 "no PostgreSQL is in \(layout.programs)",
@@ -195,7 +204,8 @@ package struct Planner {
         if let first = stopped.first, stopped.count == 1 { return first }
         if stopped.count > 1 {
             for state in stopped {
-                block(state.name, "it is stopped, and so is another that was a primary: which one is to go on cannot be told",
+                block(
+                    state.name, "it is stopped, and so is another that was a primary: which one is to go on cannot be told",
                     hint: "Start the one that is: pg_ctl start")
             }
             return nil

@@ -72,9 +72,12 @@ extension Planner {
         if state.judgement == .replaceable {
             add(
                 state.name, .setAside(state.layout),
-                [.init(
-                    action: .remove, node: state.name, object: reseeded.contains(state.name) ? "server" : "server that nobody used", from: state.layout.data,
-                    to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)], needs: needs)
+                [
+                    .init(
+                        action: .remove, node: state.name,
+                        object: reseeded.contains(state.name) ? "server" : "server that nobody used", from: state.layout.data,
+                        to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)
+                ], needs: needs)
         }
         if let upstream {
             let seed = seed(upstream)
@@ -87,15 +90,19 @@ extension Planner {
             let source = seed.map { ", from backup \($0.backup)" } ?? ", copied from it"
             add(
                 state.name, copy,
-                [.init(
-                    action: .create, node: state.name, object: "standby",
-                    to: "of \(upstream.name)\(source), in \(state.layout.data), port \(state.placement.port)")], needs: needs)
+                [
+                    .init(
+                        action: .create, node: state.name, object: "standby",
+                        to: "of \(upstream.name)\(source), in \(state.layout.data), port \(state.placement.port)")
+                ], needs: needs)
         } else {
             add(
                 state.name, .createServer(state.layout, node: state.name, desired.files),
-                [.init(
-                    action: .create, node: state.name, object: "primary",
-                    to: "PostgreSQL \(state.major), in \(state.layout.data), port \(state.placement.port)")])
+                [
+                    .init(
+                        action: .create, node: state.name, object: "primary",
+                        to: "PostgreSQL \(state.major), in \(state.layout.data), port \(state.placement.port)")
+                ])
         }
         add(state.name, .start(state.layout), [], needs: needs)
     }
@@ -129,9 +136,12 @@ extension Planner {
         } else if let changed = state.facts.filesChanged, let read = state.server?.filesRead, changed > read {
             add(
                 state.name, .reload(state.layout),
-                [.init(
-                    action: .change, node: state.name, object: "configuration files", from: "changed since the server read them",
-                    to: "read again", effect: .reload)])
+                [
+                    .init(
+                        action: .change, node: state.name, object: "configuration files",
+                        from: "changed since the server read them",
+                        to: "read again", effect: .reload)
+                ])
         }
         let pending = pendingRestarts(state, desired, changes)
         if changes.contains(where: { $0.effect == .restart }) || !pending.isEmpty {
@@ -158,7 +168,8 @@ extension Planner {
             let current = old[name] ?? state.server?.settings[name]?.text
             changes.append(
                 .init(
-                    action: old[name] == nil ? .create : .change, node: state.name, object: "setting \(name)", from: current, to: value,
+                    action: old[name] == nil ? .create : .change, node: state.name, object: "setting \(name)", from: current,
+                    to: value,
                     effect: effect(of: name, state, value)))
         }
         for (name, value) in old.sorted(by: { $0.key < $1.key }) where !new.contains(where: { $0.name == name }) {
@@ -184,7 +195,8 @@ extension Planner {
         if !state.facts.includesOurs {
             changes.append(
                 .init(
-                    action: .create, node: state.name, object: "line in \(state.layout.mainFile)", to: "include \(state.layout.include)",
+                    action: .create, node: state.name, object: "line in \(state.layout.mainFile)",
+                    to: "include \(state.layout.include)",
                     effect: effect))
         }
         let old = state.facts.accessRules.flatMap { AccessBlock.lines(in: $0) }
@@ -192,7 +204,8 @@ extension Planner {
             let gone = (old ?? []).filter { !files.accessRules.contains($0) }
             let added = files.accessRules.filter { !(old ?? []).contains($0) }
             for line in gone {
-                changes.append(.init(action: .remove, node: state.name, object: "line of pg_hba.conf", from: line, effect: effect))
+                changes.append(
+                    .init(action: .remove, node: state.name, object: "line of pg_hba.conf", from: line, effect: effect))
             }
             for line in added {
                 changes.append(.init(action: .create, node: state.name, object: "line of pg_hba.conf", to: line, effect: effect))
@@ -200,7 +213,8 @@ extension Planner {
             if gone.isEmpty, added.isEmpty {
                 changes.append(
                     .init(
-                        action: .change, node: state.name, object: "pg_hba.conf", to: "pgark's block, in its order", effect: effect))
+                        action: .change, node: state.name, object: "pg_hba.conf", to: "pgark's block, in its order",
+                        effect: effect))
             }
         }
         if try !secrets.isFilled(files.passfile, state.facts.passfile) {
@@ -239,7 +253,8 @@ extension Planner {
     /// Where something is lowered the primary goes first, else the standbys: a standby never has less than its primary.
     private mutating func planRestarts(_ restarts: [Restart], _ primary: NodeState) {
         let isLowering = restarts.contains { $0.state.name == primary.name && !$0.lowered.isEmpty }
-        let sorted = restarts.filter { ($0.state.name == primary.name) == isLowering }
+        let sorted =
+            restarts.filter { ($0.state.name == primary.name) == isLowering }
             + restarts.filter { ($0.state.name == primary.name) != isLowering }
         for restart in sorted {
             let isPrimary = restart.state.name == primary.name
@@ -248,7 +263,8 @@ extension Planner {
                 restart.state.name, .restart(restart.state.layout, lowered: isPrimary ? [:] : restart.lowered),
                 restart.changes + [
                     .init(
-                        action: .change, node: restart.state.name, object: "server", from: "running", to: "restarted", effect: .restart)
+                        action: .change, node: restart.state.name, object: "server", from: "running", to: "restarted",
+                        effect: .restart)
                 ], needs: sorted.prefix { $0.state.name != restart.state.name }.map(\.state.name))
         }
     }

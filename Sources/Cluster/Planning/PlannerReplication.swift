@@ -61,14 +61,18 @@ extension Planner {
         for (slot, isReserved) in wanted where known[slot] == nil {
             add(
                 state.name, .sql(state.layout, [Self.creation(of: slot, isReserved: isReserved)]),
-                [.init(
-                    action: .create, node: state.name, object: "slot \(slot)",
-                    to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")],
+                [
+                    .init(
+                        action: .create, node: state.name, object: "slot \(slot)",
+                        to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")
+                ],
                 needs: [state.name])
         }
         for (slot, _) in wanted {
             if let found = known[slot], !found.isPhysical {
-                block(state.name, "the slot \(slot) is a logical one, and its name is needed", hint: "Rename the node, or drop the slot.")
+                block(
+                    state.name, "the slot \(slot) is a logical one, and its name is needed",
+                    hint: "Rename the node, or drop the slot.")
             }
         }
     }
@@ -106,7 +110,8 @@ extension Planner {
     mutating func remarkClocks() {
         for (host, ahead) in facts.clocksAhead.sorted(by: { $0.key < $1.key }) where abs(ahead) > Self.largestClockDifference {
             plan.remarks.append(
-                "\(host): its clock is \(decimal(abs(ahead), places: 0)) s \(ahead > 0 ? "ahead of" : "behind") this host's; let both follow NTP")
+                "\(host): its clock is \(decimal(abs(ahead), places: 0)) s \(ahead > 0 ? "ahead of" : "behind") this host's; let both follow NTP"
+            )
         }
     }
 
@@ -115,7 +120,8 @@ extension Planner {
         for state in states {
             for (slot, found) in (state.server?.slots ?? [:]).sorted(by: { $0.key < $1.key }) where !own.contains(slot) {
                 plan.remarks.append(
-                    "\(state.name): the slot \(slot) is not pgark's (\(found.isActive ? "in use" : "not in use")); it is left alone")
+                    "\(state.name): the slot \(slot) is not pgark's (\(found.isActive ? "in use" : "not in use")); it is left alone"
+                )
             }
             guard !state.isStandby else { continue }  // it has its primary's
             let roles = (state.server?.roles ?? [:]).filter { !ClusterRoles.all.contains($0.key) && $0.key != "postgres" }

@@ -28,7 +28,7 @@ extension Planner {
 
     /// Everything else there.
     mutating func planRepository() throws {
-        if case .unreachable(let failure) = facts.repository { block(Self.repository, failure.message, hint: failure.hint) }
+        if case .unreachable(let failure) = facts.repository { block(Self.repository, failure) }
         guard let (host, found) = repositoryHost else {
             guard facts.repository.facts?.isRoot == false else { return }
             return block(
