@@ -23,7 +23,8 @@ struct NodeRestoreRun {
         let run = ApplyRun(hosts: hosts, journal: journal, output: output)
         var done = try run.execute(plan, facts).count
         // Whoever followed the old server has what the new one never had.
-        let next = try Planner.plan(file, text: file.text, hosts.observe(), reseed: followers)
+        let next = try Planner.plan(
+            file, text: file.text, hosts.observe(), rejoin: Dictionary(uniqueKeysWithValues: followers.map { ($0, .reseed) }))
         if !output.json, !next.steps.isEmpty { output.note(PlanDocument(next).text(output)) }
         done += try run.execute(next, facts).count
         try output.data(Document(outline, node, done: done, reseeded: followers.sorted())) { "" }

@@ -6,27 +6,50 @@ struct RejoinCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rejoin", abstract: "Make a node a standby of the primary again, whatever it has.",
         discussion: """
-            For a node whose history is not the primary's: an old primary after a failover, or a standby that was ahead. Its \
-            data directory is kept beside, and a new one is made from the repository's newest backup, or from the primary.
+            For a node whose history is not the primary's: an old primary after a failover, or a standby that was ahead. A copy \
+            of its data directory is rewound (pg_rewind), so that only what differs travels; where that cannot be, a new one is \
+            made from the repository's newest backup, or from the primary. What it had is kept beside.
             """)
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: "The node.") var node: String
+    @Flag(help: "Rewind its data directory itself; what only it has is lost. Takes no space.") var inPlace = false
+    @Flag(help: "Make it anew, also where it could be rewound.") var reseed = false
     @Flag(help: "Do not ask.") var yes = false
     @Flag(help: "Only print the plan.") var dryRun = false
+
+    func validate() throws {
+        if inPlace, reseed { throw ValidationError("--in-place and --reseed contradict each other") }
+    }
 
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        guard file.nodes.contains(where: { $0.name == node && $0.placement != nil }) else {
-            throw Failure(
-                .nodeMissing, "could not rejoin node \"\(node)\": the cluster file names no such host",
-                details: ["nodes there: \(file.nodes.map(\.name).joined(separator: ", "))"])
-        }
+        try file.requirePlaced(node, to: "rejoin")
         let journal = try Journal(cluster: file.name)
         let hosts = try ClusterHosts(file)
         let facts = try hosts.observe()
-        let plan = try Planner.plan(file, text: file.text, facts, reseed: [node])
+        var plan = try plan(file, facts, reseed ? .reseed : inPlace ? .rewindInPlace : .rewind)
+        if !output.json { output.note(PlanDocument(plan).text(output)) }
+        if dryRun { return try output.data(PlanDocument(plan)) { "nothing was changed" } }
+        try output.confirm("Give up what only \(node) has, and make it a standby?", yes: yes)
+        let run = ApplyRun(hosts: hosts, journal: journal, output: output)
+        let outcome = try run.run(plan, facts)
+        if let (_, failure) = outcome.failed.first {
+            guard plan.rewinds, !inPlace else { throw failure }
+            let reasons = [failure.message] + failure.details
+            output.note("\(node) could not be rewound and is made anew: \(reasons.joined(separator: "; "))")
+            let facts = try hosts.observe()
+            plan = try self.plan(file, facts, .reseed)
+            if !output.json { output.note(PlanDocument(plan).text(output)) }
+            try run.execute(plan, facts)
+        }
+        try output.data(PlanDocument(plan)) { "" }
+        output.next("pgark status")
+    }
+
+    private func plan(_ file: ClusterFile, _ facts: ClusterFacts, _ way: Rejoin) throws -> Plan {
+        let plan = try Planner.plan(file, text: file.text, facts, rejoin: [node: way])
         if let blocked = plan.blocked.first(where: { $0.node == node }) {
             throw Failure(.diverged, "could not rejoin \(node): \(blocked.reason)", hint: blocked.hint)
         }
@@ -35,11 +58,22 @@ struct RejoinCommand: ParsableCommand {
                 .diverged, "could not rejoin \(node): it is not clear which node is the primary",
                 details: plan.blocked.map { "\($0.node): \($0.reason)" }, hint: "See the cluster: pgark status")
         }
-        if !output.json { output.note(PlanDocument(plan).text(output)) }
-        if dryRun { return try output.data(PlanDocument(plan)) { "nothing was changed" } }
-        try output.confirm("Give up what only \(node) has, and make it a standby?", yes: yes)
-        try ApplyRun(hosts: hosts, journal: journal, output: output).execute(plan, facts)
-        try output.data(PlanDocument(plan)) { "" }
-        output.next("pgark status")
+        return plan
+    }
+}
+
+extension Plan {
+    fileprivate var rewinds: Bool {
+        steps.contains { if case .rewind = $0.action { true } else { false } }
+    }
+}
+
+extension ClusterFile {
+    /// Throws where no host of that name is set up by this file.
+    func requirePlaced(_ node: String, to verb: String) throws {
+        if nodes.contains(where: { $0.name == node && $0.placement != nil }) { return }
+        throw Failure(
+            .nodeMissing, "could not \(verb) node \"\(node)\": the cluster file names no such host",
+            details: ["nodes there: \(nodes.map(\.name).joined(separator: ", "))"])
     }
 }

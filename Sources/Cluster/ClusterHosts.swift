@@ -131,6 +131,8 @@ extension HostAction {
         case .writeFile(let path, let text, let account, let permissions):
             .writeFile(path: path, text: try filled(text), account: account, permissions: permissions)
         case .adoptStandby(let layout, let files): .adoptStandby(layout, try filled(files))
+        case .rewind(let layout, let source, let files, let inPlace):
+            .rewind(layout, source: source, try filled(files), inPlace: inPlace)
         case .adoptRestored(let layout, let files, let questions, let settings):
             .adoptRestored(layout, try filled(files), questions, settings)
         default: self

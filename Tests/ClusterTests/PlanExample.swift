@@ -57,6 +57,7 @@ struct PlanExample {
             instance.data = .present(
                 ControlFacts(
                     systemIdentifier: Self.system, major: 18, state: "in production", timeline: 1, hasChecksums: true,
+                    logsHints: false,
                     required: [:]))
             instance.include = desired.files.include
             instance.includesOurs = true
@@ -122,21 +123,22 @@ struct PlanExample {
         return InstanceFacts(
             layout: layout, version: 180_004, installedMajors: [18], hasServerAccount: true, data: .absent, freeBytes: 1 << 40,
             portIsTaken: false, include: nil, includesOurs: false, accessRules: nil, autoSettings: [:], passfile: nil,
-            hasStandbySignal: false, filesChanged: 99, isRunning: false, server: nil, serverFailure: nil,
+            hasStandbySignal: false, hasTablespaces: false, filesChanged: 99, isRunning: false, server: nil, serverFailure: nil,
             contexts: ["max_connections": "postmaster", "work_mem": "user"])
     }
 
-    func plan() throws -> Plan {
+    func plan(rejoin: [String: Rejoin] = [:]) throws -> Plan {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
         for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
         return try Planner.plan(
             file, text: text,
-            ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead))
+            ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead),
+            rejoin: rejoin)
     }
 
     /// The plan, a line for each change and each blockage.
-    func lines() throws -> [String] {
-        let plan = try plan()
+    func lines(rejoin: [String: Rejoin] = [:]) throws -> [String] {
+        let plan = try plan(rejoin: rejoin)
         return plan.changes.map { change in
             let mark = ["create": "+", "change": "~", "remove": "-"][change.action.rawValue]!
             let parts = [change.from, change.to].compactMap { $0 }.joined(separator: " → ")

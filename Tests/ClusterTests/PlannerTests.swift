@@ -56,6 +56,76 @@ struct PlannerTests {
         #expect(try example.lines() == [])
     }
 
+    // MARK: Rejoin
+
+    @Test("rewinds a node that is to rejoin, on a copy, after the primary's checkpoint; without room it says how")
+    func rewinds() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        #expect(try example.lines().contains { $0.hasPrefix("! node2: it is a primary as well") })
+        let plan = try example.plan(rejoin: ["node2": .rewind])
+        let order = plan.steps.map { "\($0.host) \($0.action.title)" }
+        #expect(order == ["node1 SQL", "node2 pg_rewind of /data", "node2 start"] + Array(order.dropFirst(3)), "\(order)")
+        #expect(order.last == "node1 node2 streams from here")
+        #expect(plan.steps[0].action == .sql(example.nodes["node1"]!.instance!.layout!, ["CHECKPOINT"]) && !plan.mayLoseData)
+        guard case .rewind(_, let source, let files, false) = plan.steps[1].action else { throw PlanTestFailure() }
+        #expect(source.contains("dbname=postgres") && files.isStandby)
+
+        example.nodes["node2"]!.instance!.freeBytes = 1 << 20
+        let blocked = try example.plan(rejoin: ["node2": .rewind])
+        #expect(blocked.blocked.first?.hint?.contains("pgark rejoin node2 --in-place") == true)
+        #expect(try example.plan(rejoin: ["node2": .rewindInPlace]).mayLoseData)
+    }
+
+    @Test("makes anew what cannot be rewound", arguments: ["checksums", "tablespaces", "asked"])
+    func reseeds(reason: String) throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        if reason == "tablespaces" { example.nodes["node2"]!.instance!.hasTablespaces = true }
+        if reason == "checksums", case .present(var control)? = example.nodes["node2"]!.instance?.data {
+            control.hasChecksums = false
+            example.nodes["node2"]!.instance!.data = .present(control)
+        }
+        let lines = try example.lines(rejoin: ["node2": reason == "asked" ? .reseed : .rewind])
+        #expect(lines.contains { $0.hasPrefix("- node2: server: /data → kept beside") }, "\(lines)")
+        #expect(lines.contains { $0.hasPrefix("+ node2: standby") })
+    }
+
+    @Test("never starts an old primary beside another")
+    func oldPrimary() throws {
+        var example = try PlanExample.converged()
+        func stop(_ node: String, timeline: UInt32, isStandby: Bool) {
+            example.nodes[node]!.instance!.server = nil
+            example.nodes[node]!.instance!.isRunning = false
+            example.nodes[node]!.instance!.hasStandbySignal = isStandby
+            if case .present(var control)? = example.nodes[node]!.instance?.data {
+                control.timeline = timeline
+                example.nodes[node]!.instance!.data = .present(control)
+            }
+        }
+        // One that was promoted runs.
+        stop("node1", timeline: 1, isStandby: false)
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        var plan = try example.plan()
+        #expect(plan.blocked.contains { $0.node == "node1" && $0.hint?.contains("pgark rejoin node1") == true }, "\(plan)")
+        #expect(!plan.steps.contains { $0.host == "node1" })
+        // It cannot be seen.
+        example.unreachable["node2"] = Failure(.hostUnreachable, "no")
+        plan = try example.plan()
+        #expect(plan.blocked.contains { $0.node == "node1" && $0.reason.contains("node2 is not known") }, "\(plan)")
+        #expect(!plan.steps.contains { $0.host == "node1" })
+        // It runs, and follows nobody any more, on a newer timeline.
+        example.unreachable = [:]
+        stop("node2", timeline: 2, isStandby: true)
+        plan = try example.plan()
+        #expect(plan.blocked.contains { $0.node == "node1" && $0.reason.contains("timeline 2") }, "\(plan)")
+        #expect(!plan.steps.contains { $0.host == "node1" })
+        // Nothing speaks against it.
+        stop("node2", timeline: 1, isStandby: true)
+        plan = try example.plan()
+        #expect(plan.blocked.isEmpty && plan.steps.contains { $0.host == "node1" && $0.action.title == "start" }, "\(plan)")
+    }
+
     // MARK: Drift
 
     @Test("undoes what was changed by hand", arguments: Drift.all)
@@ -143,7 +213,7 @@ struct PlannerTests {
             },
             Obstacle(name: "a foreign system", node: "node2", reason: "is of another system") { example in
                 example.nodes["node2"]!.instance!.data = .present(
-                    ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, required: [:]))
+                    ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
                 example.nodes["node2"]!.instance!.server!.systemIdentifier = 5
             },
             Obstacle(name: "a directory that is no server", node: "node2", reason: "holds something that is no data directory") {
@@ -152,7 +222,7 @@ struct PlannerTests {
             Obstacle(name: "another major version", node: "node2", reason: "is of PostgreSQL 17") {
                 $0.nodes["node2"]!.instance!.data = .present(
                     ControlFacts(
-                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, required: [:]
+                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]
                     ))
             },
             Obstacle(name: "a taken port", node: "node2", reason: "port 5432 is taken") { example in
@@ -181,7 +251,7 @@ struct PlannerTests {
         example.nodes["node2"]!.instance!.server!.isPristine = true
         example.nodes["node2"]!.instance!.server!.isInRecovery = false
         example.nodes["node2"]!.instance!.data = .present(
-            ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, required: [:]))
+            ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
         let titles = try example.plan().steps.filter { $0.host == "node2" }.map(\.action.title)
         #expect(titles.prefix(3) == ["set /data aside", "copy into /data", "start"], "\(titles)")
     }

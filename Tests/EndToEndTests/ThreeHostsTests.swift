@@ -136,6 +136,7 @@ struct ThreeHostsTests {
             _ = try sql("node2", "INSERT INTO public.orders VALUES (2)")
             _ = try sql("node1", "INSERT INTO public.orders VALUES (1)")
 
+            try hosts["node1"].run("echo work_mem = 6MB >> /var/lib/postgresql/data/postgresql.conf")
             let plan = try hosts.json(0, "plan")
             let blocked = plan.blocked_by.array
             #expect(blocked.count == 1 && blocked[0].node.string == "node1", "\(plan)")
@@ -144,9 +145,12 @@ struct ThreeHostsTests {
             _ = try hosts.pgark("apply", "--yes")
             try #expect(sql("node1", "SELECT count(*) FROM public.orders WHERE n = 1") == "2", "nothing was taken from it")
 
-            try hosts.json(0, "rejoin", "node1", "--yes")
+            let rejoined = try hosts.json(0, "rejoin", "node1", "--yes")
+            #expect(rejoined.changes.array.contains { $0.to.string?.contains("rewound") == true }, "\(rejoined)")
             try eventually("node1 follows") { try sql("node1", "SELECT pg_is_in_recovery()") == "t" }
             try eventually("it has what node2 has") { try sql("node1", "SELECT count(*) FROM public.orders") == "11" }
+            try #expect(sql("node1", "SELECT count(*) FROM public.orders WHERE n = 1") == "1")
+            try #expect(sql("node1", "SHOW work_mem") == "6MB", "its own postgresql.conf")
             #expect(try hosts["node1"].run("ls /var/lib/postgresql").contains("data.before-pgark"))
             try eventually("nothing is left to do") { try hosts.pgark("plan", "--detailed-exitcode").status == .exited(0) }
         }

@@ -12,7 +12,9 @@ package enum HostAction: Codable, Sendable, Equatable {
     case copyStandby(InstanceLayout, upstream: String, slot: String, InstanceFiles)
     /// The same from the repository: what `HostSession.stream` has brought becomes the server.
     case adoptStandby(InstanceLayout, InstanceFiles)
-    /// The same, to recover to a target and to be the primary then. The server's own account of how: `settings`.
+    /// By pg_rewind, from the server at `source`: of a copy of the data directory, or of itself.
+    case rewind(InstanceLayout, source: String, InstanceFiles, inPlace: Bool)
+    /// The same as `adoptStandby`, to recover to a target and to be the primary then. The server's own account of how: `settings`.
     case adoptRestored(InstanceLayout, InstanceFiles, RestoreQuestions, [RestoreOutline.Setting])
     /// Done when the server has recovered and takes writes.
     case awaitPrimary(InstanceLayout)
@@ -54,6 +56,7 @@ extension HostAction {
         case .copyStandby(let layout, _, _, _): "copy into \(layout.data)"
         case .adoptStandby(let layout, _): "copy from the repository into \(layout.data)"
         case .adoptRestored(let layout, _, _, _): "restore into \(layout.data)"
+        case .rewind(let layout, _, _, _): "pg_rewind of \(layout.data)"
         case .awaitPrimary: "recover to the target"
         case .writeFiles: "write its files"
         case .resetSettings(_, let names): "take out of postgresql.auto.conf: \(names.joined(separator: ", "))"

@@ -16,6 +16,8 @@ struct HostActor {
         case .copyStandby(let layout, let upstream, let slot, let files): try creator(layout).copy(upstream, slot: slot, files)
         case .adoptStandby(let layout, let files): try creator(layout).adopt(files)
         case .adoptRestored(let layout, let files, _, let settings): try creator(layout).adopt(files, recovery: settings)
+        case .rewind(let layout, let source, let files, let inPlace):
+            return try InstanceRewinder(site: site(layout)).rewind(from: source, files, inPlace: inPlace)
         case .awaitPrimary(let layout): try awaitPrimary(site(layout))
         case .writeFiles(let layout, let files): try InstanceWriter(site: site(layout)).write(files)
         case .resetSettings(let layout, let names): try InstanceWriter(site: site(layout)).reset(names)

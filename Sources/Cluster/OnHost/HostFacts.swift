@@ -30,6 +30,7 @@ package struct InstanceFacts: Codable, Sendable, Equatable {
     package var autoSettings: [String: String]
     package var passfile: String?
     package var hasStandbySignal: Bool
+    package var hasTablespaces: Bool
     /// When our file of settings or pg_hba.conf was changed last, in seconds since 1970; nil where neither is there.
     package var filesChanged: Double?
     package var isRunning: Bool
@@ -81,6 +82,8 @@ package struct ControlFacts: Codable, Sendable, Equatable {
     package var state: String
     package var timeline: UInt32
     package var hasChecksums: Bool
+    /// wal_log_hints.
+    package var logsHints: Bool
     /// The five settings that a standby must have at least as high, as the WAL last said.
     package var required: [String: Int]
 }

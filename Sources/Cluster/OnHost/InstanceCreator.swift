@@ -86,7 +86,7 @@ struct InstanceCreator {
     ]
 
     /// Configured, durable, and in its place.
-    private func finish(_ files: InstanceFiles, _ recovery: [RestoreOutline.Setting] = []) throws {
+    func finish(_ files: InstanceFiles, _ recovery: [RestoreOutline.Setting] = []) throws {
         if site.layout.kind == .debian {
             for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d"] {
                 try Directory.removeTree(site.unfinished.appending(name))

@@ -15,7 +15,8 @@ struct InstanceObserver {
         var facts = InstanceFacts(
             layout: layout, version: nil, installedMajors: try InstanceSite.installedMajors(), hasServerAccount: account != nil,
             data: .absent, freeBytes: 0, portIsTaken: false, include: nil, includesOurs: false, accessRules: nil,
-            autoSettings: [:], passfile: nil, hasStandbySignal: false, filesChanged: nil, isRunning: false, server: nil,
+            autoSettings: [:], passfile: nil, hasStandbySignal: false, hasTablespaces: false, filesChanged: nil, isRunning: false,
+            server: nil,
             serverFailure: nil,
             contexts: [:])
         guard let layout, let account else { return facts }
@@ -50,7 +51,7 @@ struct InstanceObserver {
         let program = site.program("pg_controldata")
         guard access(program.string, X_OK) == 0 else {
             return ControlFacts(
-                systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, required: [:])
+                systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, logsHints: false, required: [:])
         }
         let outcome = try site.command(program, [site.data.string]).outcome()
         var values: [String: String] = [:]
@@ -64,6 +65,7 @@ struct InstanceObserver {
             state: values["Database cluster state"] ?? "unknown",
             timeline: values["Latest checkpoint's TimeLineID"].flatMap { UInt32($0) } ?? 0,
             hasChecksums: values["Data page checksum version"].map { $0 != "0" } ?? false,
+            logsHints: values["wal_log_hints setting"] == "on",
             required: Dictionary(
                 uniqueKeysWithValues: settings.compactMap { name in
                     values["\(name) setting"].flatMap { Int($0) }.map { (settingName(name), $0) }
@@ -93,6 +95,7 @@ struct InstanceObserver {
             try Directory.status(FilePath($0))?.modified.seconds
         }.max()
         facts.hasStandbySignal = try Directory.exists(site.data.appending("standby.signal"))
+        facts.hasTablespaces = try Directory.names(in: site.data.appending("pg_tblspc"))?.isEmpty == false
         facts.autoSettings = SettingsText.values(try SmallFile.readText(site.data.appending("postgresql.auto.conf")) ?? "")
     }
 

@@ -58,10 +58,14 @@ struct DesiredFiles {
 
     /// How this node follows another.
     func conninfo(to upstream: ClusterFile.Placement) -> String {
-        ConnectionText.make([
+        ConnectionText.make(conninfoFields(to: upstream))
+    }
+
+    func conninfoFields(to upstream: ClusterFile.Placement) -> [(String, String)] {
+        [
             ("host", upstream.host), ("port", "\(upstream.port)"), ("user", ClusterRoles.standby), ("passfile", layout.passfile),
             ("application_name", node.name),
-        ])
+        ]
     }
 
     private var include: String {

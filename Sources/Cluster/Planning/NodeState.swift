@@ -19,6 +19,8 @@ struct NodeState {
         case stopped
         /// Freshly made by a package, used by nobody, and not the one that the cluster is.
         case replaceable
+        /// To be a standby again by pg_rewind, on its directory or on a copy of it.
+        case rewindable(inPlace: Bool)
     }
 
     /// False where a server is to be made.
@@ -32,6 +34,7 @@ struct NodeState {
 
     /// A standby, by what it says, or by what it would start as.
     var isStandby: Bool { server?.isInRecovery ?? facts.hasStandbySignal }
+    var timeline: UInt32 { server?.timeline ?? control?.timeline ?? 0 }
     var system: UInt64? { server?.systemIdentifier ?? control?.systemIdentifier }
 }
 

@@ -7,22 +7,24 @@ package struct Planner {
     let text: String
     let facts: ClusterFacts
     let secrets: Secrets
-    /// Nodes whose server is to be given up and made anew; what it had is kept.
-    let reseeded: Set<String>
+    /// Nodes whose server is to be given up, and how it becomes a standby again; what it had is kept.
+    let rejoined: [String: Rejoin]
     var plan = Plan()
 
-    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts, reseed: Set<String> = []) throws -> Plan {
-        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), reseeded: reseed)
+    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:]) throws
+        -> Plan
+    {
+        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin)
         try planner.make()
         return planner.plan
     }
 
-    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, reseeded: Set<String>) {
+    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin]) {
         self.file = file
         self.text = text
         self.facts = facts
         self.secrets = secrets
-        self.reseeded = reseeded
+        self.rejoined = rejoined
     }
 
     private mutating func make() throws {
@@ -77,14 +79,14 @@ package struct Planner {
             case nil: continue
             }
         }
-        let system = clusterSystem(found.filter { !reseeded.contains($0.0.name) }.map { ($0.0.name, $0.2) })
+        let system = clusterSystem(found.filter { rejoined[$0.0.name] == nil }.map { ($0.0.name, $0.2) })
         var states: [NodeState] = []
         for (node, placement, instance, layout) in found {
             do throws(NodeProblem) {
                 states.append(
                     NodeState(
                         node: node, placement: placement, facts: instance, layout: layout,
-                        judgement: try judgement(instance, layout, system, isReseeded: reseeded.contains(node.name))))
+                        judgement: try judgement(instance, layout, system, rejoined[node.name])))
             } catch {
                 block(node.name, error.reason, hint: error.hint)
             }
@@ -143,7 +145,7 @@ package struct Planner {
     }
 
     private func judgement(
-        _ instance: InstanceFacts, _ layout: InstanceLayout, _ system: UInt64?, isReseeded: Bool
+        _ instance: InstanceFacts, _ layout: InstanceLayout, _ system: UInt64?, _ rejoin: Rejoin?
     ) throws(NodeProblem) -> NodeState.Judgement {
         switch instance.data {
         case .absent, .empty, .unfinished:
@@ -157,7 +159,7 @@ package struct Planner {
                 "\(layout.data) holds something that is no data directory: \(some.joined(separator: ", "))",
                 hint: "Move it away, or name another place with \"data\".")
         case .present(let control):
-            if isReseeded { return .replaceable }
+            if let rejoin { return try rejoined(instance, control, system, rejoin) }
             if let version = instance.version, control.major != version / 10000 {
                 throw NodeProblem(
                     "\(layout.data) is of PostgreSQL \(control.major), and the programs are of \(version / 10000)")
@@ -188,7 +190,10 @@ package struct Planner {
     /// The node that is the primary, or that would be. Nil, and a blockage, where that cannot be said.
     private mutating func primary(among states: [NodeState]) -> NodeState? {
         let running = states.filter { $0.judgement == .running && !$0.isStandby }
-        if running.count == 1 { return running[0] }
+        if running.count == 1 {
+            blockOldPrimaries(states, besides: running[0])
+            return running[0]
+        }
         if running.count > 1 {
             let newest = running.max { ($0.server?.timeline ?? 0) < ($1.server?.timeline ?? 0) }!
             for state in running where state.name != newest.name {
@@ -201,7 +206,7 @@ package struct Planner {
             return newest
         }
         let stopped = states.filter { $0.judgement == .stopped && !$0.isStandby }
-        if let first = stopped.first, stopped.count == 1 { return first }
+        if let first = stopped.first, stopped.count == 1 { return mayStart(first, among: states) ? first : nil }
         if stopped.count > 1 {
             for state in stopped {
                 block(

@@ -17,7 +17,11 @@ extension Planner {
         for state in usable where state.name != primary.name {
             if !state.exists {
                 guard hasRoom(state, for: primary) else { continue }
-                make(state, upstream(state))
+                if case .rewindable(let inPlace) = state.judgement {
+                    rewind(state, upstream(state) ?? primary, primary, inPlace: inPlace)
+                } else {
+                    make(state, upstream(state))
+                }
             }
             planSlots(state, states, primary)
         }
@@ -27,12 +31,15 @@ extension Planner {
 
     /// A copy takes what the primary takes, and a few segments of WAL.
     private mutating func hasRoom(_ state: NodeState, for primary: NodeState) -> Bool {
+        if state.judgement == .rewindable(inPlace: true) { return true }
         let needed = (primary.server?.databaseBytes ?? 0) + (512 << 20)
         guard state.facts.freeBytes < needed else { return true }
         block(
             state.name,
             "a copy of \(primary.name) needs \(ByteCount(needed)) in \(state.layout.data), and \(ByteCount(state.facts.freeBytes)) are free",
-            hint: "Make room there, or name another place with \"data\".")
+            hint: state.judgement == .rewindable(inPlace: false)
+                ? "Make room there, or do without a copy of what it has: pgark rejoin \(state.name) --in-place"
+                : "Make room there, or name another place with \"data\".")
         return false
     }
 
@@ -75,7 +82,7 @@ extension Planner {
                 [
                     .init(
                         action: .remove, node: state.name,
-                        object: reseeded.contains(state.name) ? "server" : "server that nobody used", from: state.layout.data,
+                        object: rejoined[state.name] != nil ? "server" : "server that nobody used", from: state.layout.data,
                         to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)
                 ], needs: needs)
         }
@@ -105,6 +112,27 @@ extension Planner {
                 ])
         }
         add(state.name, .start(state.layout), [], needs: needs)
+    }
+
+    /// What the primary wrote since the fork is brought over, and what only this node has goes; on a copy, unless it is in place.
+    private mutating func rewind(_ state: NodeState, _ upstream: NodeState, _ primary: NodeState, inPlace: Bool) {
+        let needs = [primary.name, upstream.name]
+        // Until its first checkpoint a promoted server's control file has its old timeline, and pg_rewind would be misled.
+        add(primary.name, .sql(primary.layout, ["CHECKPOINT"]), [], needs: [primary.name])
+        let desired = desired(state, upstream: upstream)
+        let source = ConnectionText.make(
+            desired.conninfoFields(to: primary.placement) + [("dbname", "postgres"), ("options", "-c statement_timeout=0")])
+        add(
+            state.name, .rewind(state.layout, source: source, desired.files, inPlace: inPlace),
+            [
+                .init(
+                    action: .change, node: state.name, object: "data directory", from: state.layout.data,
+                    to: "rewound to where its history left \(primary.name)'s"
+                        + (inPlace ? "" : "; what it was is kept beside as \(state.layout.data).before-pgark"),
+                    effect: .restart)
+            ], needs: needs)
+        add(state.name, .start(state.layout), [], needs: needs)
+        if inPlace { plan.mayLoseData = true }
     }
 
     /// A backup that leads to what the receiver holds back on the primary: then nothing is missing in between.

@@ -135,7 +135,7 @@ extension Planner {
 extension HostAction {
     var stopsServer: Bool {
         switch self {
-        case .restart, .start, .createServer, .setAside: true
+        case .restart, .start, .createServer, .setAside, .rewind: true
         default: false
         }
     }
