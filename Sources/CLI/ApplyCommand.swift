@@ -13,6 +13,7 @@ struct ApplyCommand: ParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var selection: PlanSelectionOptions
     @Flag(help: "Do not ask.") var yes = false
 
     func run() throws {
@@ -21,7 +22,7 @@ struct ApplyCommand: ParsableCommand {
         let journal = try Journal(cluster: file.name)
         let hosts = try ClusterHosts(file)
         let facts = try hosts.observe()
-        let plan = try Planner.plan(file, text: file.text, facts)
+        let plan = try selection.plan(file, facts)
         if !output.json { output.note(PlanDocument(plan).text(output)) }
         guard !plan.steps.isEmpty else { return try finish(plan, Executor.Outcome(), output) }
         try confirm(plan, hosts, file, output)
@@ -33,7 +34,7 @@ struct ApplyCommand: ParsableCommand {
     private func confirm(_ plan: Plan, _ hosts: ClusterHosts, _ file: ClusterFile, _ output: Output) throws {
         if yes { return }
         try output.confirm("Do this?", yes: yes, hint: "Add --yes to answer it, or see what would be done: pgark plan")
-        guard try Planner.plan(file, text: file.text, hosts.observe()) == plan else {
+        guard try selection.plan(file, hosts.observe()) == plan else {
             throw Failure(
                 .diverged, "could not apply the plan: the hosts have changed since it was made", hint: "See it anew: pgark plan")
         }

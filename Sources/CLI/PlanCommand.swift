@@ -8,17 +8,34 @@ struct PlanCommand: ParsableCommand {
         commandName: "plan", abstract: "What apply would do, in order, with its consequences.")
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var selection: PlanSelectionOptions
     @Flag(help: "End with 4 where there is something to do.") var detailedExitcode = false
 
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
         let hosts = try ClusterHosts(file)
-        let plan = try Planner.plan(file, text: file.text, hosts.observe())
+        let plan = try selection.plan(file, hosts.observe())
         try output.data(PlanDocument(plan)) { PlanDocument(plan).text(output) }
         if detailedExitcode, !plan.changes.isEmpty { throw ExitCode(4) }
-        if !plan.steps.isEmpty { output.next("pgark apply") }
+        if !plan.steps.isEmpty { output.next((["pgark apply"] + selection.words).joined(separator: " ")) }
     }
+}
+
+/// Which part of a plan.
+struct PlanSelectionOptions: ParsableArguments {
+    @Option(help: "Only what is for this node (or \"repository\"); may be given several times.") var node: [String] = []
+    @Option(
+        help: "Only what changes this, as the plan names it or by its beginning, such as \"slot\"; may be given several times.")
+    var only: [String] = []
+
+    func plan(_ file: ClusterFile, _ facts: ClusterFacts) throws -> Plan {
+        for name in node where name != Plan.repositoryHost { try file.requirePlaced(name, to: "plan for") }
+        return try Planner.plan(file, text: file.text, facts).limited(toNodes: Set(node), objects: only)
+    }
+
+    /// The same, as they are written.
+    var words: [String] { node.map { "--node \($0)" } + only.map { "--only \"\($0)\"" } }
 }
 
 /// A plan, as `plan` and `apply` print it.

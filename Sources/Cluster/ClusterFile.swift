@@ -18,6 +18,13 @@ package struct ClusterFile: Sendable {
     package var backup = BackupSettings()
     package var replication = ReplicationSettings()
 
+    /// Writes it where it was read from, whole or as it was.
+    package func save() throws {
+        let path = Directory.resolved(path)
+        let status = try Directory.status(path)
+        try SmallFile.write(text, to: path, permissions: status?.permissions ?? 0o644, owner: status?.owner)
+    }
+
     package struct Node: Sendable {
         package var name: String
         /// A libpq connection string for SQL; replication connections use it too.
@@ -95,5 +102,14 @@ package struct ClusterFile: Sendable {
     package struct ReplicationSettings: Sendable {
         /// How much WAL a slot may hold back on a server before `check` fails.
         package var slotBudget: ByteCount?
+        /// What becomes of a standby whose slot held back more than that, so that the server let go of its WAL.
+        package var atSlotEnd = SlotEnd.reclone
+
+        package enum SlotEnd: String, Sendable, CaseIterable {
+            /// `apply` makes it anew.
+            case reclone
+            /// Somebody decides.
+            case wait
+        }
     }
 }

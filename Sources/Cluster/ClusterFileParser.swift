@@ -315,10 +315,12 @@ struct ClusterFileParser {
         guard let mapping = top.mapping("replication", example: example, &problems) else { return settings }
         mapping.checkKeys(known: ["slots"], planned: ["durability"], &problems)
         guard let slots = mapping.mapping("slots", example: "{ keep: 20GB }", &problems) else { return settings }
-        slots.checkKeys(known: ["keep"], planned: ["then"], &problems)
+        slots.checkKeys(known: ["keep", "then"], &problems)
         settings.slotBudget = slots.value("keep", expected: "a size such as 20GB (units: MB, GB, TB)", &problems) {
             ByteCount($0).flatMap { $0.rawValue > 0 ? $0 : nil }
         }
+        let end = slots.value("then", expected: "reclone or wait", &problems, ClusterFile.ReplicationSettings.SlotEnd.init)
+        if let end { settings.atSlotEnd = end }
         return settings
     }
 }

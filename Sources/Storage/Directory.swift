@@ -18,6 +18,13 @@ package enum Directory {
         package let links: Int
     }
 
+    /// Where symbolic links lead in the end; the same path where nothing has it.
+    package static func resolved(_ path: FilePath) -> FilePath {
+        guard let resolved = path.withPlatformString({ realpath($0, nil) }) else { return path }
+        defer { free(resolved) }
+        return FilePath(String(cString: resolved))
+    }
+
     /// Nil where nothing has this path. A symbolic link is not followed.
     package static func status(_ path: FilePath) throws -> Status? {
         var status = stat()

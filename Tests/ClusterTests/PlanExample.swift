@@ -127,18 +127,18 @@ struct PlanExample {
             contexts: ["max_connections": "postmaster", "work_mem": "user"])
     }
 
-    func plan(rejoin: [String: Rejoin] = [:]) throws -> Plan {
+    func plan(rejoin: [String: Rejoin] = [:], remove: [String] = []) throws -> Plan {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
         for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
         return try Planner.plan(
             file, text: text,
             ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead),
-            rejoin: rejoin)
+            rejoin: rejoin, remove: remove)
     }
 
     /// The plan, a line for each change and each blockage.
-    func lines(rejoin: [String: Rejoin] = [:]) throws -> [String] {
-        let plan = try plan(rejoin: rejoin)
+    func lines(rejoin: [String: Rejoin] = [:], remove: [String] = []) throws -> [String] {
+        let plan = try plan(rejoin: rejoin, remove: remove)
         return plan.changes.map { change in
             let mark = ["create": "+", "change": "~", "remove": "-"][change.action.rawValue]!
             let parts = [change.from, change.to].compactMap { $0 }.joined(separator: " → ")

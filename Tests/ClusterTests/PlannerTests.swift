@@ -91,6 +91,77 @@ struct PlannerTests {
         #expect(lines.contains { $0.hasPrefix("+ node2: standby") })
     }
 
+    @Test("makes anew a standby whose slot was lost, with a new slot, unless the file says to wait")
+    func lostSlot() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node1"]!.instance!.server!.slots["node2"] = .init(
+            isPhysical: true, isActive: false, isReserved: false, walStatus: "lost")
+        example.nodes["node1"]!.instance!.server!.senders = []
+        let plan = try example.plan()
+        let order = plan.steps.map { "\($0.host) \($0.changes.first?.object ?? $0.action.title)" }
+        let slot = try #require(order.firstIndex(of: "node1 slot node2"))
+        let aside = try #require(order.firstIndex(of: "node2 server"))
+        let copy = try #require(order.firstIndex(of: "node2 standby"))
+        #expect(slot < copy && aside < copy && plan.remarks.count == 1 && !plan.mayLoseData, "\(order)")
+        guard case .sql(_, let statements) = plan.steps[slot].action else { throw PlanTestFailure() }
+        #expect(statements.count == 3 && statements[1].contains("pg_drop_replication_slot"))
+
+        example.text = example.text.replacing("keep: 1GB", with: "keep: 1GB, then: wait")
+        example.repository.repository!.clusterFile = example.text
+        let waiting = try example.plan()
+        #expect(
+            waiting.blocked.map(\.hint) == ["To make it anew: pgark rejoin node2"]
+                && !waiting.steps.contains { $0.host == "node2" })
+    }
+
+    @Test("of a standby that leaves stops it, drops its slots, and takes it out of pg_hba.conf")
+    func removal() throws {
+        var example = try PlanExample.bare()
+        let two = example.text
+        example.text = two.replacing("replication:", with: "  node3: { host: 10.0.0.13, data: /data }\nreplication:")
+        example.nodes["node3"] = PlanExample.host()
+        example.nodes["node3"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[2])
+        try example.converge()
+        #expect(try example.lines() == [])
+        example.text = two
+        var lines = try example.lines(remove: ["node3"])
+        for wanted in [
+            "- node3: server: /data → stopped, and kept as /data.before-pgark (restart)",
+            "- node1: slot node3: of a node that leaves",
+            "- node2: slot node3: of a node that leaves",
+            "- node1: line of pg_hba.conf: host replication,postgres pgark_standby 10.0.0.13/32 scram-sha-256 (reload)",
+        ] { #expect(lines.contains(wanted), "\(lines)") }
+        #expect(try example.plan(remove: ["node3"]).remarks.isEmpty)
+        // Also where it is not there any more.
+        example.unreachable["node3"] = Failure(.hostUnreachable, "no")
+        lines = try example.lines(remove: ["node3"])
+        #expect(lines.contains("- node1: slot node3: of a node that leaves") && lines.contains("! node3: no"), "\(lines)")
+        // A primary does not leave.
+        example.unreachable = [:]
+        example.nodes["node3"]!.instance!.server!.isInRecovery = false
+        #expect(try example.lines(remove: ["node3"]).contains { $0.hasPrefix("! node3: it is no standby") })
+    }
+
+    @Test("can be limited to nodes and to objects")
+    func selection() throws {
+        let plan = try PlanExample.bare().plan()
+        let node2 = plan.limited(toNodes: ["node2"], objects: [])
+        #expect(Set(node2.steps.map(\.host)) == ["node1", "node2"])
+        #expect(node2.changes.allSatisfy { $0.node == "node2" || $0.object == "slot node2" }, "\(node2.changes)")
+        #expect(node2.remarks == ["\(plan.changes.count - node2.changes.count) other changes are left out"])
+        let roles = plan.limited(toNodes: [], objects: ["role"])
+        #expect(roles.changes.map(\.object) == ["role pgark", "role pgark_standby"])
+        #expect(plan.limited(toNodes: [], objects: []) == plan)
+        let drifted = try {
+            var example = try PlanExample.converged()
+            example.nodes["node1"]!.instance!.server!.slots["node2"] = nil
+            example.nodes["node2"]!.instance!.accessRules = ""
+            return try example.plan().limited(toNodes: [], objects: ["line of pg_hba.conf"])
+        }()
+        #expect(drifted.steps.map(\.action.title).starts(with: ["write its files", "reload"]), "\(drifted.steps)")
+        #expect(!drifted.changes.contains { $0.object.hasPrefix("slot") })
+    }
+
     @Test("never starts an old primary beside another")
     func oldPrimary() throws {
         var example = try PlanExample.converged()
@@ -213,7 +284,9 @@ struct PlannerTests {
             },
             Obstacle(name: "a foreign system", node: "node2", reason: "is of another system") { example in
                 example.nodes["node2"]!.instance!.data = .present(
-                    ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
+                    ControlFacts(
+                        systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false,
+                        required: [:]))
                 example.nodes["node2"]!.instance!.server!.systemIdentifier = 5
             },
             Obstacle(name: "a directory that is no server", node: "node2", reason: "holds something that is no data directory") {
@@ -222,7 +295,8 @@ struct PlannerTests {
             Obstacle(name: "another major version", node: "node2", reason: "is of PostgreSQL 17") {
                 $0.nodes["node2"]!.instance!.data = .present(
                     ControlFacts(
-                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]
+                        systemIdentifier: PlanExample.system, major: 17, state: "", timeline: 1, hasChecksums: true,
+                        logsHints: false, required: [:]
                     ))
             },
             Obstacle(name: "a taken port", node: "node2", reason: "port 5432 is taken") { example in
@@ -251,7 +325,8 @@ struct PlannerTests {
         example.nodes["node2"]!.instance!.server!.isPristine = true
         example.nodes["node2"]!.instance!.server!.isInRecovery = false
         example.nodes["node2"]!.instance!.data = .present(
-            ControlFacts(systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
+            ControlFacts(
+                systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
         let titles = try example.plan().steps.filter { $0.host == "node2" }.map(\.action.title)
         #expect(titles.prefix(3) == ["set /data aside", "copy into /data", "start"], "\(titles)")
     }

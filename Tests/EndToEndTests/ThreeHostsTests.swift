@@ -107,16 +107,22 @@ struct ThreeHostsTests {
             let after = try hosts.json(0, "plan", "--detailed-exitcode")
             #expect(after.blocked_by.array.isEmpty, "\(after)")
 
-            try hosts.write(
-                Self.text(hosts).replacing(
-                    "replication:", with: "  node3: { host: 192.168.20.231, data: /var/lib/postgresql/data }\nreplication:"))
-            let plan = try hosts.json(0, "plan")
+            let plan = try hosts.json(
+                0, "standby", "add", "node3", "--host", "192.168.20.231", "--data", "/var/lib/postgresql/data", "--yes")
             #expect(
                 plan.changes.array.contains { $0.node.string == "node3" && $0.to.string?.contains("from backup") == true },
                 "\(plan)")
-            try hosts.json(0, "apply", "--yes")
             try eventually("node3 has it too") { rows("node3") == "1501" }
             #expect(try sql("node3", "SELECT slot_name FROM pg_stat_wal_receiver") == "node3")
+            try hosts.json(0, "plan", "--detailed-exitcode")
+
+            // And leaves again.
+            try hosts.json(0, "standby", "remove", "node3", "--yes")
+            for node in ["node1", "node2"] {
+                try #expect(sql(node, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'node3'") == "0")
+            }
+            #expect(try hosts["node3"].run("ls /var/lib/postgresql; pgrep -c postgres || true").contains("data.before-pgark"))
+            #expect(throws: (any Error).self) { try sql("node3", "SELECT 1") }
             try hosts.json(0, "plan", "--detailed-exitcode")
         }
     }

@@ -130,6 +130,9 @@ package struct ServerFacts: Codable, Sendable, Equatable {
         package var isActive: Bool
         package var isReserved: Bool
         package var walStatus: String?
+
+        /// The server has let go of what it held back.
+        package var isLost: Bool { walStatus == "lost" && !isActive }
     }
 
     package struct Sender: Codable, Sendable, Equatable {

@@ -51,7 +51,8 @@ struct InstanceObserver {
         let program = site.program("pg_controldata")
         guard access(program.string, X_OK) == 0 else {
             return ControlFacts(
-                systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, logsHints: false, required: [:])
+                systemIdentifier: 0, major: major, state: "unknown", timeline: 0, hasChecksums: false, logsHints: false,
+                required: [:])
         }
         let outcome = try site.command(program, [site.data.string]).outcome()
         var values: [String: String] = [:]

@@ -8,8 +8,11 @@ package struct Plan: Codable, Sendable, Equatable {
     /// What was seen and is left alone.
     package var remarks: [String] = []
     /// How long the primary takes no writes, as far as that can be known beforehand.
-    package var writeOutageSeconds = 0.0
+    package var writeOutageSeconds: Double { steps.reduce(0) { $0 + $1.writeOutageSeconds } }
     package var mayLoseData = false
+
+    /// What the repository's host is called among the nodes.
+    package static let repositoryHost = "repository"
 
     package init() {}
 
@@ -23,6 +26,7 @@ package struct Plan: Codable, Sendable, Equatable {
         package var changes: [Change]
         /// Hosts on which nothing may have failed before.
         package var needs: [String] = []
+        package var writeOutageSeconds = 0.0
     }
 
     package struct Change: Codable, Sendable, Equatable {

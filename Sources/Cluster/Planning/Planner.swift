@@ -9,22 +9,29 @@ package struct Planner {
     let secrets: Secrets
     /// Nodes whose server is to be given up, and how it becomes a standby again; what it had is kept.
     let rejoined: [String: Rejoin]
+    /// Nodes that the file no longer has, and whose servers are to stop.
+    let removed: [String]
     var plan = Plan()
 
-    package static func plan(_ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:]) throws
-        -> Plan
-    {
-        var planner = Planner(file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin)
+    package static func plan(
+        _ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:],
+        remove: [String] = []
+    ) throws -> Plan {
+        var planner = Planner(
+            file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin, removed: remove)
         try planner.make()
         return planner.plan
     }
 
-    private init(file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin]) {
+    private init(
+        file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin], removed: [String]
+    ) {
         self.file = file
         self.text = text
         self.facts = facts
         self.secrets = secrets
         self.rejoined = rejoined
+        self.removed = removed
     }
 
     private mutating func make() throws {
@@ -32,7 +39,11 @@ package struct Planner {
         // What a role's password is must be known somewhere before the role has it: an apply that is cut short knows it then.
         try planPasswords()
         let states = judged()
-        if let primary = primary(among: states) { try planNodes(states, primary) }
+        if let primary = primary(among: states) {
+            stopRemoved(primary)
+            try planNodes(states, primary)
+            dropSlotsOfRemoved(states)
+        }
         try planRepository()
         remarkClocks()
     }

@@ -3,6 +3,7 @@ import PostgresModel
 /// The servers: made, configured, restarted in the right order, followed.
 extension Planner {
     mutating func planNodes(_ states: [NodeState], _ primary: NodeState) throws {
+        let states = withLostOnes(states, primary)
         let sorted = [primary] + ordered(states.filter { $0.name != primary.name }, primary)  // upstreams before who follows them
         let usable = sorted.filter { state in !plan.blocked.contains { $0.node == state.name } }
         func upstream(_ state: NodeState) -> NodeState? {
@@ -82,7 +83,8 @@ extension Planner {
                 [
                     .init(
                         action: .remove, node: state.name,
-                        object: rejoined[state.name] != nil ? "server" : "server that nobody used", from: state.layout.data,
+                        object: state.facts.server?.isPristine == true ? "server that nobody used" : "server",
+                        from: state.layout.data,
                         to: "kept beside as \(state.layout.data).before-pgark", effect: .restart)
                 ], needs: needs)
         }
@@ -286,7 +288,6 @@ extension Planner {
             + restarts.filter { ($0.state.name == primary.name) != isLowering }
         for restart in sorted {
             let isPrimary = restart.state.name == primary.name
-            if isPrimary { plan.writeOutageSeconds += Self.restartSeconds }
             add(
                 restart.state.name, .restart(restart.state.layout, lowered: isPrimary ? [:] : restart.lowered),
                 restart.changes + [
@@ -294,6 +295,7 @@ extension Planner {
                         action: .change, node: restart.state.name, object: "server", from: "running", to: "restarted",
                         effect: .restart)
                 ], needs: sorted.prefix { $0.state.name != restart.state.name }.map(\.state.name))
+            if isPrimary { plan.steps[plan.steps.count - 1].writeOutageSeconds = Self.restartSeconds }
         }
     }
 

@@ -35,6 +35,24 @@ extension Planner {
         return nil
     }
 
+    /// Standbys whose slot was lost, which cannot go on: to be made anew, where the file says so.
+    mutating func withLostOnes(_ states: [NodeState], _ primary: NodeState) -> [NodeState] {
+        states.map { state in
+            let upstream = upstream(of: state, primary, states), slot = DesiredFiles.slot(of: state.name)
+            guard state.exists, state.isStandby, state.name != primary.name, upstream.server?.slots[slot]?.isLost == true else {
+                return state
+            }
+            let reason = "its slot on \(upstream.name) held back more WAL than it may, and the server has let go of it"
+            guard file.replication.atSlotEnd == .reclone else {
+                block(state.name, reason, hint: "To make it anew: pgark rejoin \(state.name)")
+                return state
+            }
+            plan.remarks.append("\(state.name): \(reason); it is made anew")
+            return NodeState(
+                node: state.node, placement: state.placement, facts: state.facts, layout: state.layout, judgement: .replaceable)
+        }
+    }
+
     /// A running primary makes another one, which is stopped, an old one: it must not come up as it is.
     mutating func blockOldPrimaries(_ states: [NodeState], besides primary: NodeState) {
         for state in states where state.name != primary.name && state.judgement == .stopped && !state.isStandby {

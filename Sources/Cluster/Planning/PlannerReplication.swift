@@ -58,12 +58,16 @@ extension Planner {
         // Of one that does not run nobody knows what it has.
         guard !state.exists || state.server != nil else { return }
         let known = state.exists ? state.server!.slots : [:]
-        for (slot, isReserved) in wanted where known[slot] == nil {
+        for (slot, isReserved) in wanted where known[slot]?.isLost ?? true {
+            // The receiver makes its own anew, for it must say what it misses.
+            if known[slot] != nil, slot == file.repository.slot.description { continue }
+            let removal = known[slot] == nil ? [] : Self.removal(of: slot)
             add(
-                state.name, .sql(state.layout, [Self.creation(of: slot, isReserved: isReserved)]),
+                state.name, .sql(state.layout, removal + [Self.creation(of: slot, isReserved: isReserved)]),
                 [
                     .init(
-                        action: .create, node: state.name, object: "slot \(slot)",
+                        action: known[slot] == nil ? .create : .change, node: state.name, object: "slot \(slot)",
+                        from: known[slot].map { _ in "lost" },
                         to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")
                 ],
                 needs: [state.name])
@@ -116,7 +120,7 @@ extension Planner {
     }
 
     mutating func remarkForeign(_ states: [NodeState]) {
-        let own = Set(file.nodes.map { DesiredFiles.slot(of: $0.name) } + [file.repository.slot.description])
+        let own = Set((file.nodes.map(\.name) + removed).map { DesiredFiles.slot(of: $0) } + [file.repository.slot.description])
         for state in states {
             for (slot, found) in (state.server?.slots ?? [:]).sorted(by: { $0.key < $1.key }) where !own.contains(slot) {
                 plan.remarks.append(

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// The repository's host: whose it is, the program, the cluster file, and who keeps the receiver running.
 extension Planner {
-    static let repository = "repository"
+    static let repository = Plan.repositoryHost
 
     /// The host and what was found there, where it can be worked on.
     private var repositoryHost: (HostFacts, RepositoryHostFacts)? {
