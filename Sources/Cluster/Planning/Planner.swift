@@ -39,12 +39,14 @@ package struct Planner {
         // What a role's password is must be known somewhere before the role has it: an apply that is cut short knows it then.
         try planPasswords()
         let states = judged()
-        if let primary = primary(among: states) {
+        let primary = primary(among: states)
+        if let primary {
             stopRemoved(primary)
             try planNodes(states, primary)
             dropSlotsOfRemoved(states)
         }
         try planRepository()
+        if let primary { awaitReceiver(primary) }
         remarkClocks()
     }
 

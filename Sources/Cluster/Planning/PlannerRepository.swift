@@ -55,6 +55,18 @@ extension Planner {
         planService(host, found, account, configuration)
     }
 
+    /// What was started must be seen to stream: only then is every commit on its way.
+    mutating func awaitReceiver(_ primary: NodeState) {
+        guard plan.steps.contains(where: { $0.changes.contains { $0.object == Self.receiver } }),
+            !plan.blocked.contains(where: { $0.node == primary.name })
+        else { return }
+        add(
+            primary.name, .awaitStandby(primary.layout, node: Self.repository, slot: file.repository.slot.description), [],
+            needs: [Self.repository])
+    }
+
+    static let receiver = "WAL receiver"
+
     private func change(_ kind: Plan.Change.Kind, _ object: String, from: String? = nil, to: String?) -> Plan.Change {
         .init(action: kind, node: Self.repository, object: object, from: from, to: to)
     }
@@ -78,7 +90,7 @@ extension Planner {
                     [change(name, from: found.unit, to: "keeps the WAL receiver running")])
             }
             if found.unit != text || !found.receiverIsRunning {
-                add(.enableUnit(name), [change("WAL receiver", from: found.receiverIsRunning ? "" : nil, to: "running")])
+                add(.enableUnit(name), [change(Self.receiver, from: found.receiverIsRunning ? "" : nil, to: "running")])
             }
         case .cron, .none, .automatic:
             if service(host) == .cron, found.cron != cron(account, configuration) {
@@ -91,7 +103,7 @@ extension Planner {
             if !found.receiverIsRunning {
                 add(
                     .startReceiver(configuration: configuration, account: account),
-                    [change("WAL receiver", from: nil, to: "running")])
+                    [change(Self.receiver, from: nil, to: "running")])
             }
         }
     }
