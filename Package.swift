@@ -41,6 +41,7 @@ let package = Package(
         .target(
             name: "Cluster",
             dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Backup", "Hosts", "CYAML", system],
+            resources: [.embedInCode("pgark.schema.json")],
             // Its static form: pgark travels to hosts that need not have this library.
             swiftSettings: rules, linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "Lab", dependencies: ["PostgresModel", "Postgres", "Storage", "Hosts", system], swiftSettings: rules),

@@ -121,8 +121,10 @@ package struct GlobalOptions: ParsableArguments {
     func repositoryFile(writes: Bool = false) throws -> ClusterFile {
         let file = try clusterFile()
         if file.repositoryIsElsewhere { try RemoteRepository(file).goOn() }
-        if writes { try RemoteRepository.becomeOwner(of: file.repository.path) }
-        return file
+        guard writes else { return file }
+        try RemoteRepository.becomeOwner(of: file.repository.path)
+        // Who we are now may be allowed to read another passfile than before.
+        return try file.withPassfile()
     }
 
     /// The same for a command that also works with this machine's files, and so cannot go on elsewhere.

@@ -92,7 +92,7 @@ struct StandbyCommand: ParsableCommand {
             }
             let new = try ClusterFileEdit(old).removing(node)
             try MemberRun(global: global, yes: yes, dryRun: dryRun).run(hosts: old, new, isSavedFirst: false) { facts in
-                let plan = try Planner.plan(new, text: new.text, facts, remove: [node])
+                let plan = try Planner.plan(new, text: new.text, facts, remove: old.nodes.filter { $0.name == node })
                 if let blocked = plan.blocked.first(where: { $0.node == node && !$0.isUnreachable }) {
                     throw Failure(
                         .diverged, "could not remove standby \"\(node)\": \(blocked.reason)", hint: blocked.hint)

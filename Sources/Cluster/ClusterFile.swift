@@ -31,6 +31,14 @@ package struct ClusterFile: Sendable {
         package var connection: String
         /// Where pgark sets it up; nil for one that is only protected.
         package var placement: Placement?
+
+        /// The slot through which it follows another.
+        package var slot: String { placement?.slot?.description ?? Self.slot(for: name) }
+
+        /// What a slot for a node of this name is called, where nothing else is said.
+        package static func slot(for name: String) -> String {
+            String(name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+        }
     }
 
     /// A server that `plan` and `apply` are about.
@@ -42,18 +50,22 @@ package struct ClusterFile: Sendable {
         package var ssh: String
         /// The data directory; nil for the system's usual place.
         package var data: String?
+        /// The slot through which it follows another; nil for one of its own name.
+        package var slot: SlotName?
         /// The node to follow; nil for the primary.
         package var upstream: String?
         /// How far it stays behind on purpose.
         package var delaySeconds: Double?
 
         package init(
-            host: String, port: Int, ssh: String, data: String? = nil, upstream: String? = nil, delaySeconds: Double? = nil
+            host: String, port: Int, ssh: String, data: String? = nil, slot: SlotName? = nil, upstream: String? = nil,
+            delaySeconds: Double? = nil
         ) {
             self.host = host
             self.port = port
             self.ssh = ssh
             self.data = data
+            self.slot = slot
             self.upstream = upstream
             self.delaySeconds = delaySeconds
         }

@@ -96,6 +96,7 @@ struct ClusterFileParser {
             nodes.append(node)
         }
         checkUpstreams(mapping, nodes)
+        checkSlots(mapping, nodes)
         return nodes.isEmpty ? nil : nodes
     }
 
@@ -118,10 +119,22 @@ struct ClusterFileParser {
         }
     }
 
+    /// Two that stream through one slot would each lose the WAL that the other has received.
+    private mutating func checkSlots(_ mapping: YAMLMapping, _ nodes: [ClusterFile.Node]) {
+        let managed = nodes.filter { $0.placement != nil }
+        for (index, node) in managed.enumerated() {
+            guard let twin = managed[..<index].first(where: { $0.slot == node.slot }) else { continue }
+            problems.add(
+                mapping.position(of: node.name),
+                "nodes \"\(twin.name)\" and \"\(node.name)\" have the same slot, \(node.slot); give one of them another: slot: NAME"
+            )
+        }
+    }
+
     private mutating func node(_ value: YAMLNode, _ name: String) -> ClusterFile.Node? {
         guard let node = YAMLMapping(value, path: "nodes.\(name)", example: "{ host: 10.0.0.11 }", &problems) else { return nil }
-        node.checkKeys(known: ["connection", "host", "port", "user", "ssh", "data", "upstream", "delay"], &problems)
-        for key in ["ssh", "data", "upstream", "delay"] where node.has("connection") && node.has(key) {
+        node.checkKeys(known: ["connection", "host", "port", "user", "ssh", "data", "slot", "upstream", "delay"], &problems)
+        for key in ["ssh", "data", "slot", "upstream", "delay"] where node.has("connection") && node.has(key) {
             problems.add(
                 node.position(of: key),
                 "\"nodes.\(name).\(key)\" is for a node that pgark sets up, which has a \"host\" and no \"connection\"")
@@ -133,6 +146,7 @@ struct ClusterFileParser {
     private mutating func placement(_ node: YAMLMapping) -> ClusterFile.Placement? {
         let ssh = node.text("ssh", &problems)?.value
         let data = node.value("data", expected: "an absolute path", &problems) { $0.hasPrefix("/") ? $0 : nil }
+        let slot = node.value("slot", expected: Self.slotForm, &problems) { try? SlotName($0) }
         let upstream = node.text("upstream", &problems)?.value
         let delay = node.value(
             "delay", expected: "a span of time such as 1h (units: s, min, h, d, w)", &problems, DurationText.seconds)
@@ -141,7 +155,7 @@ struct ClusterFileParser {
         }
         let port = node.text("port", &problems).flatMap { Int($0.value) } ?? 5432
         return ClusterFile.Placement(
-            host: host, port: port, ssh: ssh ?? host, data: data, upstream: upstream, delaySeconds: delay)
+            host: host, port: port, ssh: ssh ?? host, data: data, slot: slot, upstream: upstream, delaySeconds: delay)
     }
 
     private mutating func connection(_ node: YAMLMapping, of name: String) -> String? {
@@ -256,16 +270,11 @@ struct ClusterFileParser {
     }
 
     private mutating func slot(_ mapping: YAMLMapping) -> SlotName? {
-        let text = mapping.text("slot", &problems)
-        do {
-            return try SlotName(text?.value ?? "pgark")
-        } catch {
-            problems.add(
-                text?.position ?? mapping.position,
-                "\"repository.slot\" must be 1 to 63 of a-z, 0-9 and _, not \"\(text?.value ?? "")\"")
-            return nil
-        }
+        guard mapping.has("slot") else { return try? SlotName("pgark") }  // a right one
+        return mapping.value("slot", expected: Self.slotForm, &problems) { try? SlotName($0) }
     }
+
+    private static let slotForm = "1 to 63 of a-z, 0-9 and _"
 
     // MARK: backup, replication
 

@@ -12,6 +12,30 @@ extension ClusterFile {
     }
 }
 
+extension ClusterFile {
+    /// Beside the cluster file may be a passfile of its name, as `init` makes one.
+    package var ownPassfile: FilePath { path.removingLastComponent().appending("\(name).pgpass") }
+
+    /// Its connections with the passfile that has their password: that beside it, or the one that `apply` left on this host,
+    /// whichever may be read. Where neither does, libpq looks where it always does.
+    package func withPassfile() throws -> ClusterFile {
+        var file = self
+        let ours = [RepositoryHost.passfile(name), ownPassfile]
+        for path in ours {
+            let passfile = try Passfile.read(path)
+            for index in nodes.indices {
+                let connection = ConnectionText(nodes[index].connection)
+                // A person's own choice stays.
+                guard connection.passfile.map({ ours.contains(FilePath($0)) }) ?? true,
+                    passfile.password(for: connection) != nil
+                else { continue }
+                file.nodes[index].connection = ConnectionText.adding("passfile", path.string, to: nodes[index].connection)
+            }
+        }
+        return file
+    }
+}
+
 /// Where cluster files are looked for, in this order.
 struct ClusterFileSearch {
     /// Given on the command line, and in the environment: such a file must be there.
@@ -45,18 +69,7 @@ struct ClusterFileSearch {
             throw Failure(
                 .configuration, "could not read the cluster file \(path)\(origin): it does not exist", hint: Self.example)
         }
-        return try withPassfile(ClusterFile.parse(text: text, path: path))
-    }
-
-    /// Beside the cluster file may be a passfile of its name, as `apply` leaves one on the repository's host.
-    private func withPassfile(_ file: ClusterFile) throws -> ClusterFile {
-        let passfile = file.path.removingLastComponent().appending("\(file.name).pgpass")
-        guard try Directory.exists(passfile) else { return file }
-        var file = file
-        for index in file.nodes.indices where file.nodes[index].placement != nil {
-            file.nodes[index].connection += " " + ConnectionText.make([("passfile", passfile.string)])
-        }
-        return file
+        return try ClusterFile.parse(text: text, path: path).withPassfile()
     }
 
     /// Of several files the one about `cluster`; a broken one matters only where no other is.

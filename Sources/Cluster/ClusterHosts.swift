@@ -37,12 +37,35 @@ package final class ClusterHosts: Sendable {
         let workers = names.map { name in WorkerThread("observe \(name)") { self.facts(name) } }
         var found = Dictionary(uniqueKeysWithValues: try zip(names, workers).map { ($0, try $1.join()) })
         let repository = found.removeValue(forKey: Planner.repository)!
-        let addresses = sessions.compactMapValues { (try? $0.get())?.clientAddress }  // of the others nothing is known
         let now = Timestamp.now.seconds
         let ahead = found.merging([Planner.repository: repository]) { a, _ in a }.compactMapValues {
             $0.facts.map { $0.clock - now }
         }
-        return ClusterFacts(nodes: found, repository: repository, repositoryAddresses: addresses, clocksAhead: ahead)
+        let own = try SmallFile.readText(file.ownPassfile)
+        return ClusterFacts(
+            nodes: found, repository: repository, repositoryAddresses: addresses, clocksAhead: ahead, ownPassfile: own,
+            connectionPasswords: try connectionPasswords([own, repository.facts?.repository?.passfile]))
+    }
+
+    /// From where the nodes see us, where that is known. Whoever is on a node itself comes from the address that it goes to.
+    private var addresses: [String: String] {
+        var addresses = sessions.compactMapValues { (try? $0.get())?.clientAddress }
+        for node in file.nodes {
+            guard let placement = node.placement, case .here? = (try? sessions[node.name]?.get())?.host.way else { continue }
+            addresses[node.name] = placement.host
+        }
+        return addresses
+    }
+
+    /// As the commands here would find them, then as the repository's host does.
+    private func connectionPasswords(_ passfiles: [String?]) throws -> [String: String] {
+        var known = passfiles.compactMap { $0.map { Passfile($0) } }
+        if let usual = Passfile.usual { known.insert(try Passfile.read(usual), at: min(1, known.count)) }
+        let nodes = file.nodes.filter { $0.placement == nil }
+        return Dictionary(
+            nodes.compactMap { node in
+                known.lazy.compactMap { $0.password(for: ConnectionText(node.connection)) }.first.map { (node.name, $0) }
+            }, uniquingKeysWith: { a, _ in a })
     }
 
     private func facts(_ name: String) -> ClusterFacts.Host {

@@ -20,6 +20,37 @@ package struct ConnectionText: Sendable, Equatable {
     package var port: String { keywords["port"] ?? "5432" }
     package var user: String? { keywords["user"] }
 
+    package var passfile: String? { keywords["passfile"] }
+    package var database: String? { keywords["dbname"] }
+
+    /// Each server that it names, as a passfile does: a socket in libpq's usual place is that of localhost.
+    package var places: [(host: String, port: String)] {
+        let hosts = (host ?? "localhost").split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        let ports = port.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        return hosts.enumerated().map { index, host in
+            let port = ports.count == 1 ? ports[0] : index < ports.count ? ports[index] : "5432"
+            return (["", "/tmp", "/var/run/postgresql"].contains(host) ? "localhost" : host, port.isEmpty ? "5432" : port)
+        }
+    }
+
+    /// A connection string that says one thing more.
+    package static func adding(_ keyword: String, _ value: String, to text: String) -> String {
+        guard text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") else {
+            return text + " " + make([(keyword, value)])
+        }
+        return text + (text.contains("?") ? "&" : "?") + keyword + "=" + encoded(value)
+    }
+
+    private static func encoded(_ value: String) -> String {
+        value.utf8.map { byte in
+            let scalar = Unicode.Scalar(byte)
+            let isPlain = byte < 0x80 && (scalar.properties.isAlphabetic || scalar.properties.numericType != nil)
+            if isPlain || scalar == "/" || scalar == "." || scalar == "-" || scalar == "_" { return String(scalar) }
+            let digits = String(byte, radix: 16, uppercase: true)
+            return "%" + (digits.count == 1 ? "0" : "") + digits
+        }.joined()
+    }
+
     /// False for a text in which libpq would find no setting at all, such as a bare host name.
     var isConnectionString: Bool { !keywords.isEmpty }
 

@@ -77,10 +77,11 @@ struct YAMLNode {
         return String(decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
     }
 
+    /// True for one that is written without quotes, and so may be a number, a truth, or nothing.
+    var isPlain: Bool { node.pointee.type == YAML_SCALAR_NODE && node.pointee.data.scalar.style == YAML_PLAIN_SCALAR_STYLE }
+
     /// True for a value that is written as none.
-    var isNull: Bool {
-        node.pointee.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && ["", "~", "null", "Null", "NULL"].contains(text)
-    }
+    var isNull: Bool { isPlain && ["", "~", "null", "Null", "NULL"].contains(text) }
 
     /// In the order of the file; nil for anything but a list.
     var elements: [YAMLNode]? {

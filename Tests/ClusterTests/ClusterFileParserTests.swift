@@ -109,6 +109,8 @@ import Testing
         ("b: { connection: \"host=b\", data: /d }", "is for a node that pgark sets up"),
         ("b: { host: b, data: d }", "an absolute path"),
         ("b: { host: b, delay: soon }", "a span of time"),
+        ("b: { host: b, slot: \"B b\" }", "1 to 63 of a-z"), ("b: { host: b, slot: a }", "have the same slot"),
+        ("b: { connection: \"host=b\", slot: b }", "is for a node that pgark sets up"),
     ])
     func whatANodeCannotBeIsSaid(_ line: String, _ reason: String) {
         let found = problems("cluster: a\nnodes:\n  a: { host: a }\n  \(line)\nrepository: { path: /r }")

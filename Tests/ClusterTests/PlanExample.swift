@@ -17,6 +17,7 @@ struct PlanExample {
     var nodes: [String: HostFacts] = [:]
     var unreachable: [String: Failure] = [:]
     var clocksAhead: [String: Double] = [:]
+    var connectionPasswords: [String: String] = [:]
     var repository: HostFacts
 
     static let system: UInt64 = 7_000_000_000_000_000_001
@@ -73,12 +74,11 @@ struct PlanExample {
     }
 
     private func server(_ desired: DesiredFiles, name: String, upstream: ClusterFile.Node?) throws -> ServerFacts {
-        let others = try file.nodes.map(\.name).filter { $0 != name }
-        var slots = Dictionary(
-            uniqueKeysWithValues: (others + ["pgark"]).map {
+        let others = try file.nodes.filter { $0.name != name }
+        let slots = Dictionary(
+            uniqueKeysWithValues: (others.map(\.slot) + ["pgark"]).map {
                 ($0, ServerFacts.Slot(isPhysical: true, isActive: upstream == nil, isReserved: upstream == nil, walStatus: nil))
             })
-        slots[name] = nil
         var settings: [String: ServerFacts.Setting] = [:]
         for (setting, value) in desired.settings {
             settings[setting] = .init(
@@ -96,8 +96,8 @@ struct PlanExample {
                             verifier: try PasswordVerifier.scram(Self.passwords[$0]!), grants: ClusterRoles.grants($0))
                     )
                 }), slots: slots,
-            senders: upstream != nil ? [] : others.map { .init(application: $0, state: "streaming", slot: $0) },
-            receiver: upstream.map { .init(status: "streaming", slot: name, host: $0.placement?.host, port: 5432) },
+            senders: upstream != nil ? [] : others.map { .init(application: $0.name, state: "streaming", slot: $0.slot) },
+            receiver: upstream.map { .init(status: "streaming", slot: desired.node.slot, host: $0.placement?.host, port: 5432) },
             isPristine: false,
             databaseBytes: 1 << 30, filesRead: 100)
     }
@@ -128,12 +128,16 @@ struct PlanExample {
     }
 
     func plan(rejoin: [String: Rejoin] = [:], remove: [String] = []) throws -> Plan {
+        let leaving = remove.map { ClusterFile.Node(name: $0, connection: "", placement: nil) }
+        return try Planner.plan(file, text: text, facts, rejoin: rejoin, remove: leaving)
+    }
+
+    var facts: ClusterFacts {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
         for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
-        return try Planner.plan(
-            file, text: text,
-            ClusterFacts(nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead),
-            rejoin: rejoin, remove: remove)
+        return ClusterFacts(
+            nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead,
+            connectionPasswords: connectionPasswords)
     }
 
     /// The plan, a line for each change and each blockage.

@@ -386,4 +386,4 @@ struct PlannerTests {
     }
 }
 
-private struct PlanTestFailure: Error {}
+struct PlanTestFailure: Error {}

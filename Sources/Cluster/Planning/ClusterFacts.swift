@@ -18,10 +18,17 @@ package struct ClusterFacts: Sendable {
     package var repositoryAddresses: [String: String]
     /// How far each host's clock is ahead of ours, in seconds, and not more exactly than a call takes.
     package var clocksAhead: [String: Double]
+    /// The passfile beside the cluster file, where there is one.
+    package var ownPassfile: String?
+    /// Of nodes that are only protected, by node.
+    package var connectionPasswords: [String: String]
 
     package init(
-        nodes: [String: Host], repository: Host, repositoryAddresses: [String: String], clocksAhead: [String: Double] = [:]
+        nodes: [String: Host], repository: Host, repositoryAddresses: [String: String], clocksAhead: [String: Double] = [:],
+        ownPassfile: String? = nil, connectionPasswords: [String: String] = [:]
     ) {
+        self.ownPassfile = ownPassfile
+        self.connectionPasswords = connectionPasswords
         self.clocksAhead = clocksAhead
         self.nodes = nodes
         self.repository = repository
@@ -31,6 +38,9 @@ package struct ClusterFacts: Sendable {
     /// The passwords that the hosts know.
     package var passwords: [String: String] {
         let nodes = nodes.values.compactMap { $0.facts?.instance?.passfile }
-        return Secrets.passwords(in: [repository.facts?.repository?.passfile].compactMap { $0 } + nodes)
+        let known = Secrets.passwords(
+            in: [repository.facts?.repository?.passfile].compactMap { $0 } + nodes + [ownPassfile ?? ""])
+        let connections = connectionPasswords.map { (Secrets.connection(of: $0.key), Passfile.escaped($0.value)) }
+        return known.merging(connections) { $1 }
     }
 }

@@ -24,6 +24,11 @@ enum ClusterRoles {
         }
     }
 
+    /// What makes a role that is not there, with this instead of its password.
+    static func creation(of role: String, verifier: String) -> [String] {
+        ["CREATE ROLE \(role) LOGIN REPLICATION PASSWORD '\(verifier)'"] + grants(role).map { statement(granting: $0, to: role) }
+    }
+
     static func statement(granting grant: String, to role: String) -> String {
         let words = grant.split(separator: " ", maxSplits: 1).map(String.init)
         return switch words[0] {

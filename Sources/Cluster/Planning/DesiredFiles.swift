@@ -13,16 +13,14 @@ struct DesiredFiles {
     let upstream: ClusterFile.Node?
     /// The repository's host, as this node sees it.
     let repositoryAddress: String?
+    /// Settings that stay as they are, on a server that was there before us.
+    var untouched: Set<String> = []
 
     /// Those that are not the user's own.
     static let settingNames = [
         "listen_addresses", "port", "cluster_name", "unix_socket_directories", "hot_standby_feedback", "wal_log_hints",
         "summarize_wal", "max_slot_wal_keep_size", "primary_conninfo", "primary_slot_name", "recovery_min_apply_delay",
     ]
-
-    static func slot(of node: String) -> String {
-        String(node.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
-    }
 
     var files: InstanceFiles {
         InstanceFiles(include: include, accessRules: accessRules, passfile: passfile, isStandby: upstream != nil)
@@ -41,9 +39,10 @@ struct DesiredFiles {
         if let budget = file.replication.slotBudget { settings.append(("max_slot_wal_keep_size", "\(budget.rawValue >> 20)MB")) }
         if let upstream, let address = upstream.placement {
             settings.append(("primary_conninfo", conninfo(to: address)))
-            settings.append(("primary_slot_name", Self.slot(of: node.name)))
+            settings.append(("primary_slot_name", node.slot))
         }
         if let delay = placement.delaySeconds { settings.append(("recovery_min_apply_delay", "\(Int(delay * 1000))ms")) }
+        settings.removeAll { untouched.contains($0.0) }
         for parameter in file.postgres.parameters {
             settings.removeAll { $0.0 == parameter.name }
             settings.append((parameter.name, parameter.value))
@@ -97,9 +96,7 @@ struct DesiredFiles {
         // Its own line too: the password is known from here also while there is no other node.
         "# Written by `pgark apply`.\n"
             + file.nodes.compactMap(\.placement).map { place in
-                "\(Self.escaped(place.host)):\(place.port):*:\(ClusterRoles.standby):\(Secrets.password(of: ClusterRoles.standby))\n"
+                "\(Passfile.line(place.host, "\(place.port)", ClusterRoles.standby, Secrets.password(of: ClusterRoles.standby)))\n"
             }.joined()
     }
-
-    static func escaped(_ host: String) -> String { host.map { $0 == ":" || $0 == "\\" ? "\\\($0)" : "\($0)" }.joined() }
 }

@@ -2,12 +2,14 @@ import PostgresModel
 
 extension Plan {
     /// Only what is done for these nodes, and only what changes these objects, each named as the plan does or by its beginning.
-    /// Empty: all.
-    package func limited(toNodes nodes: Set<String>, objects: [String]) -> Plan {
+    /// Empty: all. `slot`: of a node.
+    package func limited(
+        toNodes nodes: Set<String>, objects: [String], slot: (String) -> String = ClusterFile.Node.slot(for:)
+    ) -> Plan {
         if nodes.isEmpty, objects.isEmpty { return self }
         var limited = self
         limited.steps = []
-        for step in steps where nodes.isEmpty || !nodes.isDisjoint(with: step.served(among: nodes)) {
+        for step in steps where nodes.isEmpty || !nodes.isDisjoint(with: step.served(among: nodes, slot)) {
             let isWanted = step.changes.contains { change in objects.contains { change.object.hasPrefix($0) } }
             // What has no change of its own, such as a reload, belongs to what was done there before.
             let isFollowing = step.changes.isEmpty && !limited.steps.allSatisfy { !step.needsOrHost.contains($0.host) }
@@ -24,10 +26,10 @@ extension Plan.Step {
     fileprivate var needsOrHost: Set<String> { Set(needs + [host]) }
 
     /// The nodes that a step is for: where it is done, and who follows through a slot there.
-    fileprivate func served(among nodes: Set<String>) -> Set<String> {
+    fileprivate func served(among nodes: Set<String>, _ slot: (String) -> String) -> Set<String> {
         var served: Set = [host]
         if case .awaitStandby(_, let node, _) = action { served.insert(node) }
-        for node in nodes where changes.contains(where: { $0.object == "slot \(DesiredFiles.slot(of: node))" }) {
+        for node in nodes where changes.contains(where: { $0.object == "slot \(slot(node))" }) {
             served.insert(node)
         }
         return served

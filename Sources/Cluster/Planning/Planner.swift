@@ -10,12 +10,12 @@ package struct Planner {
     /// Nodes whose server is to be given up, and how it becomes a standby again; what it had is kept.
     let rejoined: [String: Rejoin]
     /// Nodes that the file no longer has, and whose servers are to stop.
-    let removed: [String]
+    let removed: [ClusterFile.Node]
     var plan = Plan()
 
     package static func plan(
         _ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:],
-        remove: [String] = []
+        remove: [ClusterFile.Node] = []
     ) throws -> Plan {
         var planner = Planner(
             file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin, removed: remove)
@@ -24,7 +24,8 @@ package struct Planner {
     }
 
     private init(
-        file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin], removed: [String]
+        file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin],
+        removed: [ClusterFile.Node]
     ) {
         self.file = file
         self.text = text

@@ -10,11 +10,14 @@ extension Planner {
             state.name == primary.name ? nil : self.upstream(of: state, primary, states)
         }
         var restarts: [Restart] = []
-        for state in usable where state.exists { try configure(state, upstream(state), &restarts) }
+        if primary.exists, usable.contains(where: { $0.name == primary.name }) { try configure(primary, nil, &restarts) }
+        // A standby that is to follow another way should find its role and its slot; but a slot may need a setting that a restart brings.
+        let isReady = primary.exists && restarts.isEmpty
+        if isReady { planRolesAndSlots(primary, states) }
+        for state in usable where state.exists && state.name != primary.name { try configure(state, upstream(state), &restarts) }
         planRestarts(restarts, primary)
         if !primary.exists, usable.contains(where: { $0.name == primary.name }) { make(primary, nil) }
-        planRoles(primary)
-        planSlots(primary, states, primary)
+        if !isReady { planRolesAndSlots(primary, states) }
         for state in usable where state.name != primary.name {
             if !state.exists {
                 guard hasRoom(state, for: primary) else { continue }
@@ -28,6 +31,11 @@ extension Planner {
         }
         plan.steps += pendingAwaits(states, primary)
         remarkForeign(states)
+    }
+
+    private mutating func planRolesAndSlots(_ primary: NodeState, _ states: [NodeState]) {
+        planRoles(primary)
+        planSlots(primary, states, primary)
     }
 
     /// A copy takes what the primary takes, and a few segments of WAL.
@@ -62,7 +70,7 @@ extension Planner {
         DesiredFiles(
             file: file, node: state.node, placement: state.placement, layout: state.layout, major: state.major,
             hasChecksums: state.control?.hasChecksums ?? true, upstream: upstream?.node,
-            repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name])
+            repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name], untouched: untouched(state))
     }
 
     // MARK: One server
@@ -93,7 +101,7 @@ extension Planner {
             let copy: HostAction =
                 seed == nil
                 ? .copyStandby(
-                    state.layout, upstream: desired.conninfo(to: upstream.placement), slot: DesiredFiles.slot(of: state.name),
+                    state.layout, upstream: desired.conninfo(to: upstream.placement), slot: state.node.slot,
                     desired.files)
                 : .adoptStandby(state.layout, desired.files)
             let source = seed.map { ", from backup \($0.backup)" } ?? ", copied from it"

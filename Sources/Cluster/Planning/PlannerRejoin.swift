@@ -38,7 +38,7 @@ extension Planner {
     /// Standbys whose slot was lost, which cannot go on: to be made anew, where the file says so.
     mutating func withLostOnes(_ states: [NodeState], _ primary: NodeState) -> [NodeState] {
         states.map { state in
-            let upstream = upstream(of: state, primary, states), slot = DesiredFiles.slot(of: state.name)
+            let upstream = upstream(of: state, primary, states), slot = state.node.slot
             guard state.exists, state.isStandby, state.name != primary.name, upstream.server?.slots[slot]?.isLost == true else {
                 return state
             }

@@ -4,7 +4,7 @@ import PostgresModel
 extension Planner {
     /// A standby that leaves stops; its directory is kept beside, so that nothing starts it again.
     mutating func stopRemoved(_ primary: NodeState) {
-        for name in removed {
+        for name in removed.map(\.name) {
             switch facts.nodes[name] {
             case .unreachable(let failure): block(name, failure)
             case .reached(let host):
@@ -29,7 +29,7 @@ extension Planner {
 
     /// What was held back for them goes; also where they could not be reached, or the disk would fill.
     mutating func dropSlotsOfRemoved(_ states: [NodeState]) {
-        for slot in removed.map({ DesiredFiles.slot(of: $0) }) {
+        for slot in removed.map(\.slot) {
             for state in states where state.server?.slots[slot]?.isPhysical == true {
                 add(
                     state.name, .sql(state.layout, Self.removal(of: slot)),

@@ -18,9 +18,8 @@ extension Planner {
         let password = "PASSWORD '\(Secrets.verifier(of: role))'"
         guard !primary.exists || primary.server != nil else { return ([], []) }
         guard let known = primary.server?.roles[role] else {
-            let grants = ClusterRoles.grants(role).map { ClusterRoles.statement(granting: $0, to: role) }
             return (
-                ["CREATE ROLE \(role) LOGIN REPLICATION \(password)"] + grants,
+                ClusterRoles.creation(of: role, verifier: Secrets.verifier(of: role)),
                 [.init(action: .create, node: primary.name, object: "role \(role)", to: "login, replication, no superuser")]
             )
         }
@@ -49,9 +48,9 @@ extension Planner {
     /// they are the primary, and hold nothing until then.
     mutating func planSlots(_ state: NodeState, _ states: [NodeState], _ primary: NodeState) {
         let followers = states.filter { $0.name != primary.name && upstream(of: $0, primary, states).name == state.name }
-        var wanted = followers.map { (slot: DesiredFiles.slot(of: $0.name), isReserved: true) }
+        var wanted = followers.map { (slot: $0.node.slot, isReserved: true) }
         let others = file.nodes.filter { node in node.name != state.name && node.placement != nil }
-        for other in others.map({ DesiredFiles.slot(of: $0.name) }) where !wanted.contains(where: { $0.slot == other }) {
+        for other in others.map(\.slot) where !wanted.contains(where: { $0.slot == other }) {
             wanted.append((other, false))
         }
         wanted.append((file.repository.slot.description, state.name == primary.name))
@@ -92,7 +91,7 @@ extension Planner {
     /// After whatever was done to it, or where it does not stream, a standby must stream through its slot.
     func pendingAwaits(_ states: [NodeState], _ primary: NodeState) -> [Plan.Step] {
         states.filter { $0.name != primary.name }.compactMap { state in
-            let upstream = upstream(of: state, primary, states), slot = DesiredFiles.slot(of: state.name)
+            let upstream = upstream(of: state, primary, states), slot = state.node.slot
             guard !plan.blocked.contains(where: { $0.node == state.name || $0.node == upstream.name }) else { return nil }
             let isTouched = plan.steps.contains { $0.host == state.name || ($0.host == upstream.name && $0.action.stopsServer) }
             let isStreaming = upstream.server?.senders.contains { $0.slot == slot && $0.state == "streaming" } ?? false
@@ -120,8 +119,13 @@ extension Planner {
     }
 
     mutating func remarkForeign(_ states: [NodeState]) {
-        let own = Set((file.nodes.map(\.name) + removed).map { DesiredFiles.slot(of: $0) } + [file.repository.slot.description])
+        let own = Set((file.nodes + removed).map(\.slot) + [file.repository.slot.description])
         for state in states {
+            if state.exists, state.control?.hasChecksums == false, state.control?.logsHints == false {
+                plan.remarks.append(
+                    "\(state.name): it has neither data checksums nor wal_log_hints, so pg_rewind cannot be used there; to change "
+                        + "that, at the cost of a restart: postgres: { parameters: { wal_log_hints: on } }")
+            }
             for (slot, found) in (state.server?.slots ?? [:]).sorted(by: { $0.key < $1.key }) where !own.contains(slot) {
                 plan.remarks.append(
                     "\(state.name): the slot \(slot) is not pgark's (\(found.isActive ? "in use" : "not in use")); it is left alone"

@@ -18,8 +18,8 @@ extension Planner {
         guard let (_, found) = repositoryHost else { return }
         let account = file.repositoryAccount
         if !found.hasAccount { add(.makeAccount(account), [change(.create, "account \(account)", to: "the repository's")]) }
-        let passfile = RepositoryHost.passfile(file.name).string, passwords = Self.repositoryPasswords(file)
-        if try !secrets.isFilled(passwords, found.passfile) {
+        let passfile = RepositoryHost.passfile(file.name).string, passwords = Self.repositoryPasswords(file, secrets)
+        if passwords.contains("\u{1}"), try !secrets.isFilled(passwords, found.passfile) {
             add(
                 .writeFile(path: passfile, text: passwords, account: account, permissions: 0o600),
                 [change(found.passfile == nil ? .create : .change, passfile, to: "the password of \(ClusterRoles.repository)")])
@@ -53,6 +53,15 @@ extension Planner {
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
         planService(host, found, account, configuration)
+        remarkUnknownPasswords()
+    }
+
+    private mutating func remarkUnknownPasswords() {
+        for node in file.nodes where node.placement == nil && secrets[Secrets.connection(of: node.name)] == nil {
+            plan.remarks.append(
+                "\(node.name): no password for its connection is known (neither in \(file.ownPassfile) nor in ~/.pgpass); "
+                    + "the receiver connects without one")
+        }
     }
 
     /// What was started must be seen to stream: only then is every commit on its way.
@@ -115,12 +124,17 @@ extension Planner {
 
     // MARK: Texts
 
-    static func repositoryPasswords(_ file: ClusterFile) -> String {
-        "# Written by `pgark apply`.\n"
-            + file.nodes.compactMap(\.placement).map { place in
-                "\(DesiredFiles.escaped(place.host)):\(place.port):*:\(ClusterRoles.repository):"
-                    + "\(Secrets.password(of: ClusterRoles.repository))\n"
-            }.joined()
+    static func repositoryPasswords(_ file: ClusterFile, _ secrets: Secrets = Secrets()) -> String {
+        let managed = file.nodes.compactMap(\.placement).map { place in
+            Passfile.line(place.host, "\(place.port)", ClusterRoles.repository, Secrets.password(of: ClusterRoles.repository))
+        }
+        let protected = file.nodes.filter { $0.placement == nil }.flatMap { node in
+            let key = Secrets.connection(of: node.name), connection = ConnectionText(node.connection)
+            return secrets[key] == nil
+                ? []
+                : connection.places.map { Passfile.line($0.host, $0.port, connection.user ?? "*", Secrets.password(of: key)) }
+        }
+        return "# Written by `pgark apply`.\n" + (managed + protected).map { $0 + "\n" }.joined()
     }
 
     private func unit(_ account: String, _ configuration: String) -> String {

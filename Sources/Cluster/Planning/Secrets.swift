@@ -15,6 +15,9 @@ package struct Secrets: Sendable {
     static func password(of role: String) -> String { "\u{1}password:\(role)\u{1}" }
     static func verifier(of role: String) -> String { "\u{1}verifier:\(role)\u{1}" }
 
+    /// The name under which the password of a node that is only protected is known, whatever its role.
+    static func connection(of node: String) -> String { "connection of \(node)" }
+
     /// The text that belongs on a host; nil while a password in it is not known.
     package func filled(_ text: String) throws -> String? {
         var parts = text.split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init)
@@ -46,9 +49,8 @@ package struct Secrets: Sendable {
     /// What passfiles say (PostgreSQL documentation: 34.16), by role.
     package static func passwords(in passfiles: [String]) -> [String: String] {
         var passwords: [String: String] = [:]
-        for line in passfiles.flatMap({ $0.split(whereSeparator: \.isNewline) }) where !line.hasPrefix("#") {
-            let fields = line.split(separator: ":", maxSplits: 4).map(String.init)
-            if fields.count == 5, passwords[fields[3]] == nil { passwords[fields[3]] = fields[4] }
+        for entry in passfiles.flatMap({ Passfile($0).entries }) where passwords[entry.user] == nil {
+            passwords[entry.user] = entry.password
         }
         return passwords
     }
