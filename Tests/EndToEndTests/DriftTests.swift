@@ -128,6 +128,9 @@ struct DriftTests {
             var places = [outcome.output, outcome.errors, try SmallFile.readText(trace) ?? ""]
             places.append(try hosts.control.run("cat /var/lib/pgark-apply/*"))
             for node in ["node1", "node2"] { places.append(try hosts[node].run("cat /var/lib/postgresql/data.log")) }
+            try eventually("the receiver streams") {
+                try hosts["repo"].run("cat /var/lib/pgark/receiver.log").contains("WAL stream")
+            }
             places.append(try hosts["repo"].run("cat /var/lib/pgark/receiver.log /etc/pgark/lab.yaml"))
             #expect(places[2].contains("on-host") && places.last?.contains("WAL stream") == true)
             for password in passwords {
