@@ -56,6 +56,21 @@ struct PlannerTests {
         #expect(try example.lines() == [])
     }
 
+    @Test("takes what pgark set up for the cluster that it is, also where nobody has used it yet and another's was used")
+    func ownSystem() throws {
+        var example = try PlanExample.converged()
+        for node in ["node1", "node2"] { example.nodes[node]!.instance!.server!.isPristine = true }
+        example.text = example.text.replacing("replication:", with: "  node0: { host: 10.0.0.10, data: /data }\nreplication:")
+        example.repository.repository!.clusterFile = example.text
+        example.nodes["node0"] = PlanExample.host()
+        example.nodes["node0"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[2])
+        example.nodes["node0"]!.instance!.data = .present(
+            ControlFacts(
+                systemIdentifier: 5, major: 18, state: "", timeline: 1, hasChecksums: true, logsHints: false, required: [:]))
+        let plan = try example.plan()
+        #expect(plan.blocked.map(\.node) == ["node0"] && plan.blocked[0].reason.contains("of another system (5)"), "\(plan)")
+    }
+
     // MARK: Rejoin
 
     @Test("rewinds a node that is to rejoin, on a copy, after the primary's checkpoint; without room it says how")

@@ -109,10 +109,15 @@ struct DriftTests {
         }
     }
 
-    @Test("and no password is in any log, journal, argument or output")
-    func secrets() throws {
-        try TestHosts.with(["node1", "node2", "repo"], major: TestMachine.newest) { hosts in
-            try hosts.write(Self.text(hosts))
+    @Test(
+        "and no password is in any log, journal, argument, output or statistics",
+        arguments: [15, 18].filter(TestMachine.majors.contains))
+    func secrets(major: Int) throws {
+        try TestHosts.with(["node1", "node2", "repo"], major: major) { hosts in
+            // Debian's server has the modules of contrib.
+            let hasStatistics = major == 15
+            let library = hasStatistics ? "shared_preload_libraries: pg_stat_statements, " : ""
+            try hosts.write(Self.text(hosts).replacing("shared_buffers:", with: library + "shared_buffers:"))
             let trace = hosts.directory.appending("arguments")
             let strace = ["strace", "-f", "-qq", "-s", "4096", "-e", "trace=execve", "-o", trace.string, "env"]
             let command =
@@ -132,6 +137,19 @@ struct DriftTests {
                 try hosts["repo"].run("cat /var/lib/pgark/receiver.log").contains("WAL stream")
             }
             places.append(try hosts["repo"].run("cat /var/lib/pgark/receiver.log /etc/pgark/lab.yaml"))
+            if hasStatistics {
+                func sql(_ statement: String) throws -> String {
+                    try hosts["node1"].sql(statement, hosts.programs, sockets: "/var/lib/postgresql")
+                }
+                _ = try sql("CREATE EXTENSION pg_stat_statements")
+                _ = try sql("ALTER ROLE pgark PASSWORD 'another'")
+                try hosts.json(0, "apply", "--yes")
+                let statements = try sql("SELECT string_agg(query, ' ') FROM pg_stat_statements")
+                #expect(statements.contains("ALTER ROLE pgark PASSWORD") && statements.contains("pg_stat_replication"))
+                places[1] += statements
+            }
+            let verifiers = places.enumerated().filter { $0.element.contains("SCRAM-SHA-256$") }.map(\.offset)
+            #expect(verifiers.isEmpty, "what a server keeps instead of a password is in \(verifiers)")
             #expect(places[2].contains("on-host") && places.last?.contains("WAL stream") == true)
             for password in passwords {
                 let isNowhere = !places.contains { $0.contains(password) }

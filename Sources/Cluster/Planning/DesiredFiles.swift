@@ -67,9 +67,12 @@ struct DesiredFiles {
         ]
     }
 
+    /// What tells whose our file of settings is.
+    static func mark(of cluster: String) -> String { "of the cluster \"\(cluster)\"" }
+
     private var include: String {
         ([
-            "# Written by `pgark apply` for \(node.name) of the cluster \"\(file.name)\"; what is changed in here is changed back.",
+            "# Written by `pgark apply` for \(node.name) \(Self.mark(of: file.name)); what is changed in here is changed back.",
             "# Your own settings: postgres.parameters in the cluster file, or postgresql.conf for what is not in here.",
         ] + settings.map { SettingsText.line($0.name, $0.value) }).joined(separator: "\n") + "\n"
     }

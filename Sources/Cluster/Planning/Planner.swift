@@ -145,15 +145,15 @@ package struct Planner {
         return layout
     }
 
-    /// Whose system this cluster is: what was used before what was not, a primary before a standby, the file's first before the
-    /// others. Nil where there is no server yet.
+    /// Whose system this cluster is: what pgark set up for it before the rest, what was used before what was not, a primary before
+    /// a standby, the file's first before the others. Nil where there is no server yet.
     private func clusterSystem(_ found: [(name: String, facts: InstanceFacts)]) -> UInt64? {
         let candidates = found.compactMap { found -> (rank: Int, system: UInt64)? in
             guard case .present(let control) = found.facts.data else { return nil }
             let isUsed = found.facts.server.map { !$0.isPristine } ?? true
             let isStandby = found.facts.server?.isInRecovery ?? found.facts.hasStandbySignal
-            let isOurs = found.facts.include != nil
-            return ((isUsed ? 0 : 4) + (isOurs ? 0 : 2) + (isStandby ? 1 : 0), control.systemIdentifier)
+            let isOurs = found.facts.include?.contains(DesiredFiles.mark(of: file.name)) == true
+            return ((isOurs ? 0 : 4) + (isUsed ? 0 : 2) + (isStandby ? 1 : 0), control.systemIdentifier)
         }
         return candidates.enumerated().min { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }?.element.system
     }
