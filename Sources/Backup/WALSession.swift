@@ -72,21 +72,36 @@ struct WALSession {
         switch settings.slot {
         case .permanent(let name):
             let state = try connection.readReplicationSlot(name)
-            if let state, state.restartLSN == nil {
-                // max_slot_wal_keep_size took its WAL away: such a slot never streams again.
-                reporter.note("WAL stream: the replication slot \(name) lost its WAL; it is made anew")
+            if let state, let fault = fault(of: name, state) {
+                reporter.note("WAL stream: the replication slot \(name) at \(connection.location) \(fault); it is made anew")
                 try connection.dropReplicationSlot(name)
             }
-            if state?.restartLSN == nil, try connection.createReplicationSlot(name) {
+            if try connection.createReplicationSlot(name) {
                 reporter.note("WAL stream: created the replication slot \(name) at \(connection.location)")
             }
             return name
         case .existingOrTemporary(let name):
-            if try connection.readReplicationSlot(name) != nil { return name }
+            if let state = try connection.readReplicationSlot(name), fault(of: name, state) == nil { return name }
             let temporary = try SlotName("\(String(name.description.prefix(48)))_backup_\(getpid())")
             try connection.createReplicationSlot(temporary, temporary: true)
             return temporary
         }
+    }
+
+    /// What is wrong with a slot through which nothing can be streamed, or which would hold nothing while we begin; nil for a good
+    /// one.
+    private func fault(of slot: SlotName, _ state: Connection.SlotState) -> String? {
+        // Where SQL is closed to us the position must do, and `isOfInvalidatedSlot` has the last word.
+        let answer = Swift.Result {
+            try Connection(conninfo, application: settings.application).invalidation(of: slot)
+        }
+        if case .success(let reason?) = answer {
+            return reason == "wal_removed" ? "lost its WAL" : "was invalidated (\(reason))"
+        }
+        guard state.restartLSN == nil else { return nil }
+        if case .failure = answer { return "holds no WAL" }
+        // As `apply` leaves it on a standby, for the day on which that is the primary.
+        return "has never held any WAL"
     }
 
     /// A slot that idle_replication_slot_timeout took holds nothing and never streams again, though it still has a position
@@ -234,8 +249,8 @@ struct WALSession {
 }
 
 extension Failure {
-    /// Says src/backend/replication/slot.c, ReplicationSlotAcquire.
-    fileprivate var isOfInvalidatedSlot: Bool {
-        hasSQLState("55000") && message.contains("can no longer access replication slot")
-    }
+    /// ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, whatever the language of the words beside it: of the slots that
+    /// READ_REPLICATION_SLOT has shown to be physical ones, START_REPLICATION says it of invalidated ones alone
+    /// (src/backend/replication/slot.c, ReplicationSlotAcquire; walsender.c, StartReplication).
+    fileprivate var isOfInvalidatedSlot: Bool { hasSQLState("55000") }
 }

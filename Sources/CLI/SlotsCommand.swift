@@ -4,7 +4,11 @@ import PostgresModel
 
 struct SlotsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "slots", abstract: "Each replication slot: its owner, what it holds back, its budget, the time to its end.")
+        commandName: "slots", abstract: "Each replication slot: its owner, what it holds back, its budget, the time to its end.",
+        discussion: """
+            active: its owner streams through it. waiting: it holds WAL back for an owner who is away. spare: it holds nothing \
+            until its owner comes, which is when this node is the primary. lost: the server took its WAL away.
+            """)
 
     @OptionGroup var global: GlobalOptions
 
@@ -28,7 +32,7 @@ struct SlotsCommand: ParsableCommand {
                 ["node", "slot", "owner", "state", "retained", "budget", "rate", "budget ends in"],
                 slots.map { slot in
                     [
-                        slot.node, slot.slot, slot.owner ?? "-", state(slot, output), size(slot.retainedBytes),
+                        slot.node, slot.slot, owner(slot), state(slot, output), size(slot.retainedBytes),
                         slot.budgetBytes == nil ? output.paint("none", .warning) : size(slot.budgetBytes),
                         slot.rateBytesPerSecond.map { "\(ByteCount(Int($0)))/s" } ?? "-",
                         slot.secondsToBudget.map { Output.duration($0) } ?? "-",
@@ -36,9 +40,19 @@ struct SlotsCommand: ParsableCommand {
                 })
         }
 
+        private func owner(_ slot: SlotStatus) -> String {
+            slot.managed ? slot.owner ?? "-" : "not pgark's" + (slot.owner.map { ": \($0)" } ?? "")
+        }
+
         private func state(_ slot: SlotStatus, _ output: Output) -> String {
-            if slot.walStatus == "lost" || slot.walStatus == "unreserved" { return output.paint(slot.walStatus!, .bad) }
-            return slot.active ? output.paint("active", .good) : output.paint("inactive", .bad)
+            if slot.state == .active, slot.walStatus == "unreserved" { return output.paint("losing WAL", .bad) }
+            let style: Output.Style =
+                switch slot.state {
+                case .active: .good
+                case .waiting, .lost: .bad
+                case .spare: .faint
+                }
+            return output.paint(slot.state.rawValue, style)
         }
 
         private func size(_ bytes: Int?) -> String { bytes.map { "\(ByteCount($0))" } ?? "-" }

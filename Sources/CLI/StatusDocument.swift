@@ -51,18 +51,19 @@ struct StatusDocument: Encodable {
         let table = Output.table(
             ["node", "role", "state", "timeline", "received", "replayed", "lag", "upstream", "slot", "sync"],
             nodes.map { row($0, output) } + [repositoryRow(output)])
-        let remarks = nodes.filter { $0.role == .unreachable }.map { "\($0.name): \($0.state)" } + slotLines + backupLines
+        let remarks = nodes.filter(\.isSilent).map { "\($0.name): \($0.state)" } + slotLines + backupLines
         let warnings = warnings.map { output.paint("warning", .warning) + "  " + $0 }
         return ([title, "", table, ""] + remarks + (warnings.isEmpty ? [] : [""] + warnings)).joined(separator: "\n")
     }
 
     private func row(_ node: NodeStatus, _ output: Output) -> [String] {
         let isWell = node.role == .primary || node.state == "streaming"
-        let state = node.role == .unreachable ? "-" : output.paint(node.state, isWell ? .good : .bad)
-        let role = node.role == .unreachable ? output.paint(node.role.rawValue, .bad) : node.role.rawValue
+        let state = node.isSilent ? "-" : output.paint(node.state, isWell ? .good : .bad)
+        let role = node.isSilent ? output.paint(node.role.rawValue, .bad) : node.role.rawValue
+        let delay = node.delaySeconds.map { " (delayed \(Output.duration($0)))" } ?? ""
         return [
             node.name, role, state, node.timeline.map { "\($0)" } ?? "-", node.receivedLSN.map { "\($0)" } ?? "-",
-            node.replayedLSN.map { "\($0)" } ?? "-", Self.lag(node.lagBytes, node.lagSeconds), node.upstream ?? "-",
+            node.replayedLSN.map { "\($0)" } ?? "-", Self.lag(node.lagBytes, node.lagSeconds) + delay, node.upstream ?? "-",
             node.slot ?? "-", node.sync ?? "-",
         ]
     }
@@ -89,10 +90,16 @@ struct StatusDocument: Encodable {
 
     /// Of slots that hold something back for nobody who takes it now.
     private var slotLines: [String] {
-        slots.filter { !$0.active || $0.walStatus == "lost" }.map { slot in
+        slots.filter { $0.state == .waiting || $0.state == .lost }.map { slot in
+            if slot.state == .lost { return "slot \(slot.slot) of \(slot.node) is lost" }
             let budget = slot.budgetBytes.map { " of \(ByteCount($0))" } ?? ", without a limit"
             let end = slot.secondsToBudget.map { ", which at the present rate ends in \(Output.duration($0))" } ?? ""
             return "slot \(slot.slot) of \(slot.node) holds back \(ByteCount(slot.retainedBytes ?? 0))\(budget)\(end)"
         }
     }
+}
+
+extension NodeStatus {
+    /// Nothing is known of it but why.
+    fileprivate var isSilent: Bool { role == .unreachable || role == .unknown }
 }

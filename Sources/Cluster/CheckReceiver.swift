@@ -41,10 +41,10 @@ struct ReceiverChecks {
 
     private func misuse(of slot: ServerObservation.Slot, on node: ClusterView.Reached) -> CheckResult? {
         func failed(_ message: String, hint: String) -> CheckResult { .failed(.slot, node.name, message, hint: hint) }
-        if slot.walStatus == "lost" {
+        if slot.isLost {
             return failed(
-                "\(slotName) is lost: the server removed WAL that the repository does not have",
-                hint: "SELECT pg_drop_replication_slot('\(slotName)'); then: pgark wal receive; pgark backup")
+                "\(slotName) is lost (\(slot.invalidation ?? "wal_removed")): the server may have removed WAL that the repository "
+                    + "does not have", hint: "The receiver makes it anew: pgark wal receive; then: pgark backup")
         }
         guard slot.isActive else {
             return failed("\(slotName) is not active: nobody streams through it", hint: "pgark wal receive")

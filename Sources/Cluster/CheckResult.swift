@@ -20,6 +20,7 @@ package enum CheckName: String, Sendable, CaseIterable, Encodable {
     // Each standby.
     case streaming
     case standbySlot = "standby-slot"
+    case standbyDelay = "standby-delay"
     case standbyLag = "standby-lag"
     // The cluster.
     case primary

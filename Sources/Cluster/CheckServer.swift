@@ -4,6 +4,8 @@ import PostgresModel
 struct ServerChecks {
     let node: String
     let server: ServerObservation
+    /// Of this cluster, for the day on which this node is the primary.
+    var missingSlots: [String] = []
 
     var results: [CheckResult] {
         [
@@ -55,6 +57,12 @@ struct ServerChecks {
     private var replicationSlots: CheckResult? {
         guard let most = server.settings.number("max_replication_slots") else { return nil }
         let fact = "\(server.slots.count) of \(most) replication slots in use"
+        if !missingSlots.isEmpty {
+            return .warning(
+                .replicationSlots, node,
+                "\(missingSlots.joined(separator: ", ")) \(missingSlots.count == 1 ? "is" : "are") not there: were this node the "
+                    + "primary, no WAL would be held for their readers", hint: "pgark apply")
+        }
         if server.slots.count < most { return .ok(.replicationSlots, node, fact) }
         return .warning(
             .replicationSlots, node, "\(fact): no other can be created",

@@ -2,12 +2,15 @@ import PostgresModel
 
 /// Whether the slots of one server keep within what its disk can bear (promise P7).
 struct SlotBudgetCheck {
+    let view: ClusterView
     let node: String
     let server: ServerObservation
+
     /// From the cluster file.
-    let budget: ByteCount?
-    /// Our receiver's slot: it is never to be dropped, and whether it is in use is a check of its own.
-    let ownSlot: String
+    private var budget: ByteCount? { view.file.replication.slotBudget }
+    /// The slot of our receiver, where this is the node that it uses: never to be dropped, and whether it is in use is a check of
+    /// its own.
+    private var ownSlot: String? { view.receiverSlot?.node.name == node ? view.receiverSlotName : nil }
 
     private typealias Slot = ServerObservation.Slot
 
@@ -20,13 +23,24 @@ struct SlotBudgetCheck {
     var result: CheckResult { lost ?? exceeded ?? unlimited ?? unused ?? fine }
 
     private var lost: CheckResult? {
-        guard let slot = slots.first(where: { $0.walStatus == "lost" || $0.walStatus == "unreserved" }) else { return nil }
-        let fate = (slot.walStatus == "lost" ? "has lost" : "is about to lose") + " WAL that its reader still needs"
+        guard let slot = slots.first(where: { $0.isLost || $0.walStatus == "unreserved" }) else { return nil }
+        guard slot.isLost else {
+            return .failed(
+                .slotBudget, node, "slot \(slot.name) is about to lose WAL that its reader still needs (unreserved)",
+                hint: "Let its reader catch up now, or raise max_slot_wal_keep_size and reload")
+        }
+        let drop = "SELECT pg_drop_replication_slot('\(slot.name)');"
+        let hint =
+            if slot.name == ownSlot {
+                "The receiver makes it anew: pgark wal receive; then: pgark backup"
+            } else if view.declaredSlots(on: node).contains(slot.name), let owner = view.owner(ofSlot: slot.name) {
+                "\(drop) then: pgark apply; where \(owner) does not stream then: pgark rejoin \(owner)"
+            } else {
+                "Its reader must begin anew. \(drop) then create it again"
+            }
         return .failed(
-            .slotBudget, node, "slot \(slot.name) \(fate) (\(slot.walStatus ?? ""))",
-            hint: slot.walStatus == "lost"
-                ? "Its reader must begin anew. SELECT pg_drop_replication_slot('\(slot.name)'); then create it again"
-                : "Let its reader catch up now, or raise max_slot_wal_keep_size and reload")
+            .slotBudget, node,
+            "slot \(slot.name) has lost WAL that its reader still needs (\(slot.invalidation ?? "lost"))", hint: hint)
     }
 
     private var exceeded: CheckResult? {
@@ -70,16 +84,35 @@ struct SlotBudgetCheck {
     }
 
     private var unused: CheckResult? {
-        guard let slot = slots.first(where: { !$0.isActive && $0.restartLSN != nil && $0.name != ownSlot }) else { return nil }
+        guard let slot = slots.first(where: { !$0.isActive && $0.isHolding && $0.name != ownSlot }) else { return nil }
+        let fact = "slot \(slot.name) holds back \(retained(slot)) and nobody reads it"
+        let drop = "SELECT pg_drop_replication_slot('\(slot.name)');"
+        guard view.declaredSlots(on: node).contains(slot.name), let owner = view.owner(ofSlot: slot.name) else {
+            return .warning(
+                .slotBudget, node, fact, hint: "Start its reader; where there is none any more: \(drop)")
+        }
+        // A standby that is away for a while is why there are slots. One that streams from elsewhere needs this one for later.
+        guard isElsewhere(owner) else {
+            return .warning(.slotBudget, node, "\(fact): it waits for \(owner)", hint: "Bring \(owner) back: pgark status")
+        }
         return .warning(
-            .slotBudget, node, "slot \(slot.name) holds back \(retained(slot)) and nobody reads it",
-            hint: "Start its reader; where there is none any more: SELECT pg_drop_replication_slot('\(slot.name)');")
+            .slotBudget, node, "\(fact): \(owner) streams from another node",
+            hint: "On \(node): \(drop) then: pgark apply, which makes it anew, holding nothing")
+    }
+
+    private func isElsewhere(_ owner: String) -> Bool {
+        if owner == view.owner(ofSlot: view.receiverSlotName) { return view.receiverSlot?.slot.isActive == true }
+        guard let standby = view.standbys.first(where: { $0.name == owner }), standby.server.walReceiver != nil else {
+            return view.primaries.contains { $0.name == owner }
+        }
+        return view.upstreamName(of: standby).map { $0 != node } ?? false
     }
 
     private var fine: CheckResult {
         guard let most = slots.max(by: { retained($0) < retained($1) }) else { return .ok(.slotBudget, node, "no slots") }
+        let spare = slots.count(where: \.isSpare)
+        let count = counted(slots.count, "slot") + (spare > 0 ? ", of which \(spare) for later" : "")
         let of = allowance.map { " of \($0)" } ?? ""
-        return .ok(
-            .slotBudget, node, "\(counted(slots.count, "slot")), at most \(retained(most))\(of) held back\(time(most))")
+        return .ok(.slotBudget, node, "\(count), at most \(retained(most))\(of) held back\(time(most))")
     }
 }

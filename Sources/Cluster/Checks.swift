@@ -12,10 +12,11 @@ package struct Checks: Sendable {
         let nodes = view.nodes.flatMap { node -> [CheckResult] in
             switch node.state {
             case .unreachable(let failure): [Self.unreachable(node.node, failure)]
+            case .refusing(let failure): [Self.refusing(node.node, failure)]
             case .reached(let server):
-                ServerChecks(node: node.node, server: server).results
+                ServerChecks(node: node.node, server: server, missingSlots: missingSlots(node.node, server)).results
                     + RoleChecks(node: node.node, server: server).results
-                    + [slotBudget(node.node, server)]
+                    + [SlotBudgetCheck(view: view, node: node.node, server: server).result]
             }
         }
         let standbys = view.standbys.flatMap { StandbyChecks(view: view, standby: $0).results }
@@ -25,15 +26,25 @@ package struct Checks: Sendable {
         return all.filter { names.contains($0.name) }
     }
 
-    private func slotBudget(_ node: String, _ server: ServerObservation) -> CheckResult {
-        SlotBudgetCheck(
-            node: node, server: server, budget: view.file.replication.slotBudget, ownSlot: "\(view.file.repository.slot)"
-        ).result
+    /// Slots that `apply` makes and that are not there, of which no other check speaks: of those who follow this node, and of the
+    /// receiver on the primary, others do.
+    private func missingSlots(_ node: String, _ server: ServerObservation) -> [String] {
+        let followers = view.standbys.filter { view.declaredUpstream(of: $0)?.name == node }.compactMap {
+            view.declaredSlot(of: $0.name)
+        }
+        let spoken = Set(followers + (view.primary?.name == node ? [view.receiverSlotName] : []))
+        return view.declaredSlots(on: node).filter { server.slot($0) == nil && !spoken.contains($0) }
     }
 
     private static func unreachable(_ node: String, _ failure: Failure) -> CheckResult {
         .failed(
             .connection, node, failure.message.onOneLine,
             hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
+    }
+
+    private static func refusing(_ node: String, _ failure: Failure) -> CheckResult {
+        .failed(
+            .connection, node, "a server answers there, but not us: " + failure.message.onOneLine,
+            hint: failure.code == .authenticationFailed ? failure.hint ?? "pgark apply" : "Look at its log; it may be starting")
     }
 }

@@ -30,14 +30,15 @@ package struct ClusterView: Sendable {
     var primary: Reached? { primaries.count == 1 ? primaries[0] : nil }
 
     /// The node whose slot our WAL receiver uses, and that slot: an active one before one that is only there, the
-    /// primary's before a standby's.
+    /// primary's before a standby's. One that waits on a standby for the day on which that is the primary is nobody's.
     var receiverSlot: (node: Reached, slot: ServerObservation.Slot)? {
-        let name = file.repository.slot.description
         let found = (primaries + standbys).compactMap { node in
-            node.server.slots.first { $0.name == name && $0.kind == "physical" }.map { (node: node, slot: $0) }
-        }
+            node.server.slot(receiverSlotName).map { (node: node, slot: $0) }
+        }.filter { !$0.node.server.isInRecovery || !$0.slot.isSpare }
         return found.first(where: \.slot.isActive) ?? found.first
     }
+
+    var receiverSlotName: String { file.repository.slot.description }
 
     /// The process on the server that sends WAL to our receiver.
     var receiverSender: ServerObservation.WALSender? {
@@ -59,21 +60,25 @@ package struct ClusterView: Sendable {
         return ByteCount(max(0, end - durable))
     }
 
-    /// The node that a standby streams from, by the address that it says it is connected to.
-    func upstream(of standby: Reached) -> Reached? {
+    /// The node that a standby streams from, by the address that it says it is connected to; also where it did not answer us.
+    func upstreamName(of standby: Reached) -> String? {
         guard let receiver = standby.server.walReceiver else { return nil }
         if let host = receiver.senderHost {
-            let match = reached.first { node in
-                let address = ConnectionText(file.connection(of: node.name))
+            let match = file.nodes.first { node in
+                let address = ConnectionText(node.connection)
                 return address.host == host && address.port == receiver.senderPort && node.name != standby.name
             }
-            if let match { return match }
+            if let match { return match.name }
         }
         // The same server may have two addresses; a slot in use under its name is as good a sign.
         return (primaries + standbys).first { node in
             node.name != standby.name && node.server.slots.contains { $0.name == receiver.slot && $0.isActive }
-        }
+        }?.name
     }
+
+    func upstream(of standby: Reached) -> Reached? { upstreamName(of: standby).flatMap(reached(_:)) }
+
+    func reached(_ name: String) -> Reached? { reached.first { $0.name == name } }
 
     /// What the upstream says about a standby: found by the slot, else by the name it gave.
     func sender(to standby: Reached) -> ServerObservation.WALSender? {
@@ -86,20 +91,9 @@ package struct ClusterView: Sendable {
         }
         return upstream.server.walSenders.first { $0.application == standby.name }
     }
-
-    /// How far a standby's replay is behind the primary.
-    func lag(of standby: Reached) -> (bytes: ByteCount?, seconds: Double?) {
-        let own = standby.server
-        guard let end = primary?.server.positions.current, let replayed = own.positions.replayed else {
-            return (nil, own.walReceiver == nil ? own.positions.replayedAgeSeconds : nil)
-        }
-        let bytes = max(0, end - replayed)
-        // With nothing left to replay the age of the last commit says how idle the primary is, not how late we are.
-        if bytes == 0 { return (ByteCount(0), 0) }
-        return (ByteCount(bytes), sender(to: standby)?.replayLagSeconds ?? own.positions.replayedAgeSeconds)
-    }
 }
 
-extension ClusterFile {
-    func connection(of node: String) -> String { nodes.first { $0.name == node }?.connection ?? "" }
+extension ServerObservation {
+    /// A physical slot.
+    func slot(_ name: String) -> Slot? { slots.first { $0.name == name && $0.kind == "physical" } }
 }

@@ -3,7 +3,11 @@ import Storage
 
 /// One line of `status`: what a node is and how it stands to the others.
 package struct NodeStatus: Sendable, Encodable, Equatable {
-    package enum Role: String, Sendable, Encodable { case primary, standby, unreachable }
+    package enum Role: String, Sendable, Encodable {
+        case primary, standby, unreachable
+        /// A server is there, and did not let us ask.
+        case unknown
+    }
 
     package var name: String
     package var role: Role
@@ -16,6 +20,8 @@ package struct NodeStatus: Sendable, Encodable, Equatable {
     @Nullable package var replayedLSN: LSN?
     @Nullable package var lagBytes: Int?
     @Nullable package var lagSeconds: Double?
+    /// How far it stays behind on purpose; nil where it does not.
+    @Nullable package var delaySeconds: Double?
     /// A node's name, else an address.
     @Nullable package var upstream: String?
     @Nullable package var slot: String?
@@ -28,6 +34,7 @@ extension ClusterView {
         nodes.map { node in
             switch node.state {
             case .unreachable(let failure): NodeStatus(name: node.node, role: .unreachable, state: failure.message.onOneLine)
+            case .refusing(let failure): NodeStatus(name: node.node, role: .unknown, state: failure.message.onOneLine)
             case .reached(let server): status(of: Reached(name: node.node, server: server))
             }
         }
@@ -49,7 +56,8 @@ extension ClusterView {
         let lag = lag(of: node)
         status.lagBytes = lag.bytes?.rawValue
         status.lagSeconds = lag.seconds
-        status.upstream = upstream(of: node)?.name ?? receiver?.senderHost.map { "\($0):\(receiver?.senderPort ?? "")" }
+        status.delaySeconds = server.delaySeconds > 0 ? server.delaySeconds : nil
+        status.upstream = upstreamName(of: node) ?? receiver?.senderHost.map { "\($0):\(receiver?.senderPort ?? "")" }
         status.slot = receiver?.slot
         status.sync = sender(to: node)?.sync
         return status

@@ -9,6 +9,8 @@ package struct NodeObservation: Sendable {
     package enum State: Sendable {
         case reached(ServerObservation)
         case unreachable(Failure)
+        /// A server is there, and does not let us ask.
+        case refusing(Failure)
     }
 
     package var server: ServerObservation? {
@@ -16,7 +18,10 @@ package struct NodeObservation: Sendable {
     }
 
     package var failure: Failure? {
-        if case .unreachable(let failure) = state { failure } else { nil }
+        switch state {
+        case .reached: nil
+        case .unreachable(let failure), .refusing(let failure): failure
+        }
     }
 }
 
@@ -41,6 +46,8 @@ package struct ServerObservation: Sendable {
     package var settingFiles: [String]?
     /// Whether the role may use the replication protocol, which is another line of pg_hba.conf.
     package var replicationFailure: Failure?
+    /// How its timeline came to be; nil where that could not be asked.
+    package var history: TimelineHistory?
 
     package struct Positions: Sendable {
         /// On a primary: the end of what it wrote.
@@ -50,6 +57,8 @@ package struct ServerObservation: Sendable {
         package var replayed: LSN?
         /// On a standby: the age of the last replayed commit, by the standby's clock.
         package var replayedAgeSeconds: Double?
+        /// On a standby: somebody has told it to replay nothing for now.
+        package var isReplayPaused = false
 
         /// The end of the WAL that this server has.
         package var end: LSN? { current ?? [received, replayed].compactMap { $0 }.max() }
@@ -72,6 +81,7 @@ package struct ServerObservation: Sendable {
         package var sentLSN: LSN?
         package var flushedLSN: LSN?
         package var replayedLSN: LSN?
+        package var flushLagSeconds: Double?
         package var replayLagSeconds: Double?
     }
 
@@ -97,11 +107,20 @@ package struct ServerObservation: Sendable {
         package var restartLSN: LSN?
         /// reserved, extended, unreserved or lost.
         package var walStatus: String?
+        /// Why the server took its WAL away, where it did and says so (version 17 and newer).
+        package var invalidation: String?
         package var retained: ByteCount?
         /// What may still be written before the slot loses WAL; nil where there is no limit.
         package var safeWALSize: ByteCount?
         /// Since when nobody streams through it, where the server says that (version 17 and newer).
         package var inactiveSince: Timestamp?
+
+        /// It holds WAL back on its server, or is meant to.
+        package var isHolding: Bool { restartLSN != nil }
+        /// It will never stream again.
+        package var isLost: Bool { walStatus == "lost" || invalidation != nil }
+        /// It has never held anything: it waits for the day on which somebody streams through it.
+        package var isSpare: Bool { kind == "physical" && !isActive && !isHolding && !isLost }
     }
 
     /// What our own role may do.
@@ -133,7 +152,7 @@ package struct ServerSettings: Sendable {
     static let names = [
         "wal_level", "max_wal_senders", "max_replication_slots", "data_checksums", "summarize_wal", "archive_mode",
         "max_slot_wal_keep_size", "hot_standby_feedback", "full_page_writes", "synchronous_standby_names",
-        "primary_slot_name", "wal_segment_size", "config_file", "hba_file", "ident_file", "data_directory",
+        "primary_slot_name", "recovery_min_apply_delay", "wal_segment_size", "config_file", "hba_file", "ident_file", "data_directory",
     ]
 
     subscript(name: String) -> String? { values[name] }
@@ -148,6 +167,9 @@ package struct ServerSettings: Sendable {
 }
 
 extension ServerObservation {
+    /// How far a standby stays behind on purpose; pg_settings has milliseconds.
+    var delaySeconds: Double { Double(settings.number("recovery_min_apply_delay") ?? 0) / 1000 }
+
     /// Configuration files that no base backup holds, because they lie outside the data directory. Nil where our role
     /// may not see where they are.
     var configurationOutside: [String]? {

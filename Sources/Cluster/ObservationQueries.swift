@@ -32,7 +32,8 @@ struct ObservationQueries {
                         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS primary_timeline,
                    (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
                    pg_last_wal_receive_lsn() AS received_lsn, pg_last_wal_replay_lsn() AS replayed_lsn,
-                   extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS replayed_age
+                   extract(epoch FROM now() - pg_last_xact_replay_timestamp()) AS replayed_age,
+                   CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS replay_paused
             """)
         let isInRecovery = state["in_recovery"] == "t"
         let receiver = try walReceiver()
@@ -41,7 +42,8 @@ struct ObservationQueries {
         let positions = ServerObservation.Positions(
             current: state.lsn("current_lsn"), received: isInRecovery ? state.lsn("received_lsn") : nil,
             replayed: isInRecovery ? state.lsn("replayed_lsn") : nil,
-            replayedAgeSeconds: isInRecovery ? state.number("replayed_age") : nil)
+            replayedAgeSeconds: isInRecovery ? state.number("replayed_age") : nil,
+            isReplayPaused: state["replay_paused"] == "t")
         let role = try role()
         let settings = try settings()
         return ServerObservation(
@@ -65,14 +67,14 @@ struct ObservationQueries {
         try rows(
             """
             SELECT pid, application_name, state, sync_state, sent_lsn, flush_lsn, replay_lsn,
-                   extract(epoch FROM replay_lag) AS replay_lag
+                   extract(epoch FROM flush_lag) AS flush_lag, extract(epoch FROM replay_lag) AS replay_lag
             FROM pg_stat_replication ORDER BY pid
             """
         ).map {
             .init(
                 processIdentifier: $0.integer("pid") ?? 0, application: $0["application_name"], state: $0["state"],
                 sync: $0["sync_state"], sentLSN: $0.lsn("sent_lsn"), flushedLSN: $0.lsn("flush_lsn"),
-                replayedLSN: $0.lsn("replay_lsn"), replayLagSeconds: $0.number("replay_lag"))
+                replayedLSN: $0.lsn("replay_lsn"), flushLagSeconds: $0.number("flush_lag"), replayLagSeconds: $0.number("replay_lag"))
         }
     }
 
@@ -107,7 +109,8 @@ struct ObservationQueries {
         try rows(
             """
             SELECT s.slot_name, s.slot_type, s.active, s.temporary, s.active_pid, s.restart_lsn, s.wal_status, s.safe_wal_size,
-                   a.application_name, extract(epoch FROM (to_jsonb(s) ->> 'inactive_since')::timestamptz) AS inactive_since
+                   a.application_name, extract(epoch FROM (to_jsonb(s) ->> 'inactive_since')::timestamptz) AS inactive_since,
+                   to_jsonb(s) ->> 'invalidation_reason' AS invalidation
             FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
             ORDER BY s.slot_name
             """
@@ -117,7 +120,8 @@ struct ObservationQueries {
             return .init(
                 name: row["slot_name"] ?? "", kind: row["slot_type"] ?? "", isActive: row["active"] == "t",
                 isTemporary: row["temporary"] == "t", activeProcess: row.integer("active_pid"),
-                activeApplication: row["application_name"], restartLSN: restart, walStatus: row["wal_status"], retained: retained,
+                activeApplication: row["application_name"], restartLSN: restart, walStatus: row["wal_status"], invalidation: row["invalidation"],
+                retained: retained,
                 safeWALSize: row.integer("safe_wal_size").map { ByteCount($0) },
                 inactiveSince: row.number("inactive_since").map { Timestamp(microseconds: Int64($0 * 1_000_000)) })
         }

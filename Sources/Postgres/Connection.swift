@@ -26,12 +26,7 @@ package final class Connection {
             ("client_encoding", "UTF8"),
         ]
         if mode == .replication { keywords.append(("replication", "true")) }
-        let names = keywords.map { strdup($0.0) } + [nil]
-        let values = keywords.map { strdup($0.1) } + [nil]
-        defer { (names + values).forEach { free($0) } }
-        let connected = names.map { UnsafePointer($0) }.withUnsafeBufferPointer { names in
-            values.map { UnsafePointer($0) }.withUnsafeBufferPointer { PQconnectdbParams(names.baseAddress, $0.baseAddress, 1) }
-        }
+        let connected = Self.with(keywords) { PQconnectdbParams($0, $1, 1) }
         guard let connected else { throw Failure(.internalError, "could not connect to PostgreSQL: out of memory") }
         handle = connected
         location = Self.location(of: connected)
@@ -44,6 +39,23 @@ package final class Connection {
     }
 
     deinit { PQfinish(handle) }
+
+    /// Whether a server is there at all, whatever it thinks of us.
+    package static func isServer(at conninfo: String, timeoutSeconds: Int) -> Bool {
+        let answer = with([("connect_timeout", String(timeoutSeconds)), ("dbname", conninfo)]) { PQpingParams($0, $1, 1) }
+        return answer == PQPING_OK || answer == PQPING_REJECT
+    }
+
+    private typealias Words = UnsafePointer<UnsafePointer<CChar>?>?
+
+    private static func with<Value>(_ keywords: [(String, String)], _ body: (Words, Words) -> Value) -> Value {
+        let names = keywords.map { strdup($0.0) } + [nil]
+        let values = keywords.map { strdup($0.1) } + [nil]
+        defer { (names + values).forEach { free($0) } }
+        return names.map { UnsafePointer($0) }.withUnsafeBufferPointer { names in
+            values.map { UnsafePointer($0) }.withUnsafeBufferPointer { body(names.baseAddress, $0.baseAddress) }
+        }
+    }
 
     package var serverVersion: ServerVersion { ServerVersion(number: Int(PQserverVersion(handle))) }
 

@@ -56,6 +56,17 @@ extension Connection {
             restartLSN: row["restart_lsn"].flatMap { LSN($0) }, restartTimeline: row["restart_tli"].flatMap { TimelineID($0) })
     }
 
+    /// Why a slot will never stream again, in the server's word for it (`wal_removed`, `idle_timeout`, …); nil where it may. Only
+    /// SQL tells: on a connection in the other mode one learns a slot's position and no more.
+    package func invalidation(of slot: SlotName) throws -> String? {
+        try query(
+            """
+            SELECT coalesce(to_jsonb(s) ->> 'invalidation_reason', CASE WHEN wal_status = 'lost' THEN 'wal_removed' END)
+            FROM pg_replication_slots s WHERE slot_name = $1
+            """, [slot.description]
+        ).first?[0]
+    }
+
     /// Throws `slot-in-use` where some process streams from it.
     package func dropReplicationSlot(_ name: SlotName) throws { try query("DROP_REPLICATION_SLOT \(name.quoted)") }
 

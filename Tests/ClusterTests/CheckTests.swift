@@ -34,13 +34,17 @@ import Testing
         let example = try Example()
         #expect(example.remarks == [])
         let made = Set(example.results.map(\.name))
-        #expect(Set(CheckName.allCases).subtracting(made) == [.archiving])  // there is no archive_command to judge
+        #expect(Set(CheckName.allCases).subtracting(made) == [.archiving, .standbyDelay])  // there is nothing to judge
         #expect(example.results.allSatisfy { $0.hint == nil })
     }
 
     @Test(arguments: serverCases + slotCases + standbyCases + clusterCases + repositoryCases + backupCases)
     func oneFaultBringsOneRemarkWithItsRemedy(_ fault: Case) throws {
-        var example = try Example()
+        try expectOneRemark(Example(), fault)
+    }
+
+    private func expectOneRemark(_ example: Example, _ fault: Case) throws {
+        var example = example
         fault.damage(&example)
         let remarks = example.remarks
         #expect(remarks.map(\.name) == [fault.name], "\(remarks)")
@@ -102,6 +106,19 @@ import Testing
     ]
 
     static let slotCases: [Case] = [
+        Case("a spare slot that is missing", .replicationSlots, .warning, "node2", "pgark is not there") {
+            $0.standby?.slots.removeLast()
+        },
+        Case("a slot that was idle for too long", .slotBudget, .failed, "node1", "(idle_timeout)") {
+            $0.primary.slots[1].walStatus = "lost"
+            $0.primary.slots[1].invalidation = "idle_timeout"
+        },
+        Case("the receiver's slot that holds WAL on a standby", .slotBudget, .warning, "node2", "streams from another node") {
+            $0.standby?.slots[1] = Example.slot("pgark", process: nil, application: nil)
+        },
+        Case("a slot of the old primary's on a standby", .slotBudget, .warning, "node2", "node1 streams from another node") {
+            $0.standby?.slots[0] = Example.slot("node1", process: nil, application: nil)
+        },
         Case("no slot", .slot, .failed, "node1", "pgark wal receive") { $0.primary.slots.removeFirst() },
         Case("a lost slot", .slotBudget, .failed, "node1", "pg_drop_replication_slot('node2')") {
             $0.primary.slots[1].walStatus = "lost"
@@ -126,6 +143,7 @@ import Testing
         },
         Case("a slot over the file's budget", .slotBudget, .failed, "node1", "1.0 GiB of 512 MiB") {
             $0.file.replication.slotBudget = ByteCount(512 << 20)
+            $0.standby?.settings.values["max_slot_wal_keep_size"] = "512"
             $0.primary.settings.values["max_slot_wal_keep_size"] = "512"
             $0.primary.slots[1].retained = ByteCount(1 << 30)
         },
@@ -134,9 +152,11 @@ import Testing
         },
         Case("a limit above the file's budget", .slotBudget, .warning, "node1", "max_slot_wal_keep_size = '512MB'") {
             $0.file.replication.slotBudget = ByteCount(512 << 20)
+            $0.standby?.settings.values["max_slot_wal_keep_size"] = "512"
         },
         Case("a limit below the file's budget", .slotBudget, .warning, "node1", "at 1.0 GiB, before its budget of 2.0 GiB") {
             $0.file.replication.slotBudget = ByteCount(2 << 30)
+            $0.standby?.settings.values["max_slot_wal_keep_size"] = "2048"
         },
         Case("a budget that will end", .slotBudget, .warning, "node1", "100 MiB of 1.0 GiB, at 1.0 MiB/s for 15 min more") {
             $0.primary.walBytesPerSecond = 1_048_576
@@ -150,15 +170,27 @@ import Testing
 
     static let standbyCases: [Case] = [
         Case("a standby that is down", .connection, .failed, "node2", "refused") { $0.standby = nil },
-        Case("no WAL receiver", .streaming, .failed, "node2", "primary_conninfo") { $0.standby?.walReceiver = nil },
+        Case("no WAL receiver", .streaming, .failed, "node2", "stands still / See what differs") { $0.standby?.walReceiver = nil },
         Case("a WAL receiver that waits", .streaming, .failed, "node2", "waiting from node1") {
             $0.standby?.walReceiver?.status = "waiting"
         },
-        Case("no slot on a standby", .standbySlot, .failed, "node2", "primary_slot_name = 'node2'") {
-            $0.standby?.walReceiver?.slot = nil
+        Case("no slot on a standby", .standbySlot, .failed, "node2", "pgark apply") { $0.standby?.walReceiver?.slot = nil },
+        Case("a standby on another's slot", .standbySlot, .failed, "node2", "through other, which is not its slot") {
+            $0.standby?.walReceiver?.slot = "other"
         },
         Case("a standby's slot that is not in use", .standbySlot, .failed, "node2", "not active on node1") {
-            $0.standby?.walReceiver?.slot = "other"
+            $0.primary.slots[1] = Example.spare("node2")
+        },
+        Case("a standby whose slot is gone", .streaming, .failed, "node2", "node2 is not there on node1 / pgark apply") {
+            $0.standby?.walReceiver = nil
+            $0.primary.slots.remove(at: 1)
+        },
+        Case("a paused replay", .standbyLag, .warning, "node2", "SELECT pg_wal_replay_resume();") {
+            $0.standby?.positions.replayed = LSN("0/4000000")
+            $0.standby?.positions.isReplayPaused = true
+        },
+        Case("a delay that nobody declared", .standbyDelay, .warning, "node2", "delayed by 30 min; the cluster file says not at all") {
+            $0.standby?.settings.values["recovery_min_apply_delay"] = "1800000"
         },
         Case("a late standby", .standbyLag, .warning, "node2", "16.0 MiB, 90.0 s behind") {
             $0.standby?.positions.replayed = LSN("0/4000000")
@@ -180,10 +212,88 @@ import Testing
         Case("a standby on another timeline", .timeline, .failed, nil, "node2 is on timeline 2") {
             $0.standby?.timeline = TimelineID(rawValue: 2)
         },
+        Case("a standby that was left behind", .timeline, .failed, nil, "which left 1 at 0/5000000: it does not follow") {
+            $0.becomeSecondTimeline(leftAt: "0/5000000")
+        },
+        Case("a standby that has what the primary never had", .timeline, .failed, nil, "1.0 MiB beyond 0/4F00000") {
+            $0.becomeSecondTimeline(leftAt: "0/4F00000")
+        },
         Case("a repository ahead of the primary", .timeline, .failed, nil, "restored to an older state") {
             $0.facts.receiver.timeline = TimelineID(rawValue: 2)
         },
     ]
+
+    @Test func aDelayedStandbyBehindACascadeIsAllWellAsDeclared() throws {
+        let example = try Example.cascading()
+        #expect(example.remarks == [])
+        let made = example.results.filter { $0.node == "node3" }
+        #expect(made.first { $0.name == .streaming }?.message == "streams from node2")
+        #expect(made.first { $0.name == .standbySlot }?.message == "streams through node3, active on node2")
+        #expect(made.first { $0.name == .standbyDelay }?.message == "60 min, as declared")
+        #expect(made.first { $0.name == .standbyLag }?.message == "16.0 MiB, 3590.0 s behind, of which 60 min on purpose")
+    }
+
+    @Test(arguments: cascadeCases)
+    func oneFaultOfACascadeBringsOneRemarkWithItsRemedy(_ fault: Case) throws {
+        try expectOneRemark(Example.cascading(), fault)
+    }
+
+    static let cascadeCases: [Case] = [
+        Case("later than its delay", .standbyLag, .warning, "node3", "3700.0 s behind") {
+            $0.standby?.walSenders[0].replayLagSeconds = 3700
+        },
+        Case("much later than its delay", .standbyLag, .failed, "node3", "5000.0 s behind") {
+            $0.standby?.walSenders[0].replayLagSeconds = 5000
+        },
+        Case("no delay where one is declared", .standbyDelay, .warning, "node3", "is not delayed; the cluster file says by 60 min") {
+            $0.third?.settings.values["recovery_min_apply_delay"] = "0"
+            $0.standby?.walSenders[0].replayLagSeconds = 1
+        },
+        Case("another upstream", .streaming, .warning, "node3", "streams from node1; the cluster file says from node2") {
+            $0.third?.walReceiver?.senderHost = "a"
+            $0.primary.slots[2] = Example.slot("node3", process: 13, application: "node3")
+            $0.primary.walSenders.append($0.standby!.walSenders[0])
+            $0.standby?.slots[2] = Example.spare("node3")
+        },
+        Case("a slot gone from its upstream", .streaming, .failed, "node3", "node3 is not there on node2 / pgark apply") {
+            $0.third?.walReceiver = nil
+            $0.third?.positions.replayed = Example.end
+            $0.standby?.slots.removeLast()
+        },
+    ]
+
+    /// While it replays what it holds back it asks for nothing new.
+    @Test func aDelayedStandbyThatWaitsForTheEndOfATimelineIsSaidToComeByItself() throws {
+        var example = try Example.cascading()
+        example.becomeSecondTimeline(leftAt: "0/5000000")
+        example.standby?.timeline = TimelineID(rawValue: 2)
+        example.standby?.history = example.primary.history
+        example.third?.walReceiver?.status = "waiting"
+        example.standby?.slots[2] = Example.slot("node3", process: nil, application: nil)
+        let remarks = example.remarks
+        #expect(remarks.map(\.name) == [.slotBudget, .streaming], "\(remarks)")
+        #expect(remarks.allSatisfy { $0.result == .warning })
+        #expect(remarks[1].message.contains("until it has replayed the end of timeline 1, 60 min late on purpose"))
+    }
+
+    /// What was sent and not replayed was not measured: an idle night says nothing of a delay.
+    @Test func theAgeOfTheLastCommitIsNoLagOfADelayedStandby() throws {
+        var example = try Example.cascading()
+        example.standby?.walSenders[0].replayLagSeconds = nil
+        example.third?.positions.replayedAgeSeconds = 50_000
+        #expect(example.remarks == [])
+        #expect(example.view.nodeStatuses[2].lagSeconds == nil)
+    }
+
+    /// It has all that its upstream has, which is little.
+    @Test func aCascadedStandbyIsAsLateAsItsUpstreamToo() throws {
+        var example = try Example.cascading()
+        example.standby?.positions.replayed = LSN("0/4000000")
+        example.standby?.walSenders[0].replayLagSeconds = 3600
+        example.primary.walSenders[1].replayLagSeconds = 20
+        example.primary.walSenders[1].flushLagSeconds = 7
+        #expect(example.view.nodeStatuses[2].lagSeconds == 3607)
+    }
 
     static let repositoryCases: [Case] = [
         Case("a repository that cannot be read", .repository, .failed, nil, "cannot") {
@@ -250,7 +360,8 @@ import Testing
         example.standby?.isInRecovery = false
         let remark = try #require(example.remarks.first { $0.name == .primary })
         #expect(remark.result == .failed)
-        #expect(remark.message.contains("node1 and node2"))
+        #expect(remark.message.contains("node1 (timeline 1) and node2 (timeline 1)"))
+        #expect(remark.hint?.contains("pgark rejoin NODE") == true)
     }
 
     @Test func aClusterOfStandbysOnlyIsAWarningAndWithSilentNodesAFailure() throws {
@@ -284,5 +395,15 @@ import Testing
     @Test func namesPickTheChecks() throws {
         let example = try Example()
         #expect(Set(Checks(example.view).results(of: [.clock, .slot]).map(\.name)) == [.clock, .slot])
+    }
+}
+
+extension Example {
+    /// The primary and the repository are on timeline 2, which left the first at a position; nobody else heard of it.
+    mutating func becomeSecondTimeline(leftAt position: String) {
+        let second = TimelineID(rawValue: 2)
+        primary.timeline = second
+        primary.history = TimelineHistory(of: second, ancestors: [.init(timeline: .first, end: LSN(position)!)])
+        facts.receiver.timeline = second
     }
 }

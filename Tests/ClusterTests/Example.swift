@@ -9,6 +9,8 @@ struct Example {
     var file: ClusterFile
     var primary = Example.server(isInRecovery: false)
     var standby: ServerObservation? = Example.server(isInRecovery: true)
+    /// Only in `cascading()`.
+    var third: ServerObservation?
     var standbyFailure = Failure(.serverUnreachable, "could not connect to PostgreSQL at b:5432: refused", hint: "pg_isready")
     var facts: RepositoryFacts
 
@@ -27,10 +29,10 @@ struct Example {
         primary.positions.current = Self.end
         primary.walSenders = [
             .init(
-                processIdentifier: 11, application: "pgark", state: "streaming", sync: "async", flushedLSN: Self.end,
+                processIdentifier: 11, application: "pgark", state: "streaming", sync: "async", sentLSN: Self.end, flushedLSN: Self.end,
                 replayedLSN: Self.end),
             .init(
-                processIdentifier: 12, application: "node2", state: "streaming", sync: "async", flushedLSN: Self.end,
+                processIdentifier: 12, application: "node2", state: "streaming", sync: "async", sentLSN: Self.end, flushedLSN: Self.end,
                 replayedLSN: Self.end, replayLagSeconds: 0.5),
         ]
         primary.slots = [
@@ -38,7 +40,34 @@ struct Example {
         ]
         standby?.positions.received = Self.end
         standby?.positions.replayed = Self.end
+        standby?.slots = [Self.spare("node1"), Self.spare("pgark")]
         standby?.walReceiver = .init(status: "streaming", slot: "node2", senderHost: "a", senderPort: "5432", timeline: .first)
+    }
+
+    /// With a third node that follows the second one, an hour late, as `apply` makes it.
+    static func cascading() throws -> Example {
+        var example = try Example()
+        example.file = try ClusterFile.parse(
+            text: """
+                cluster: shop
+                nodes: { node1: { host: a }, node2: { host: b }, node3: { host: c, upstream: node2, delay: 1h } }
+                repository: { path: /repo }
+                """, path: "/etc/pgark/shop.yaml")
+        example.primary.slots.append(spare("node3"))
+        example.standby?.slots.append(slot("node3", process: 21, application: "node3"))
+        example.standby?.walSenders = [
+            .init(
+                processIdentifier: 21, application: "node3", state: "streaming", sync: "async", sentLSN: end, flushedLSN: end,
+                replayedLSN: LSN("0/4000000")!, replayLagSeconds: 3590)
+        ]
+        var third = server(isInRecovery: true)
+        third.positions.received = end
+        third.positions.replayed = LSN("0/4000000")
+        third.settings.values["recovery_min_apply_delay"] = "3600000"
+        third.slots = [spare("node1"), spare("node2"), spare("pgark")]
+        third.walReceiver = .init(status: "streaming", slot: "node3", senderHost: "b", senderPort: "5432", timeline: .first)
+        example.third = third
+        return example
     }
 
     static func server(isInRecovery: Bool) -> ServerObservation {
@@ -58,6 +87,9 @@ struct Example {
             name: name, kind: "physical", isActive: process != nil, activeProcess: process, activeApplication: application,
             restartLSN: end, walStatus: "reserved", retained: ByteCount(1 << 20))
     }
+
+    /// As `apply` makes them where nobody reads yet.
+    static func spare(_ name: String) -> ServerObservation.Slot { .init(name: name, kind: "physical", isActive: false) }
 
     private static var repository: RepositoryFacts {
         var facts = RepositoryFacts(path: "/repo")
@@ -87,7 +119,7 @@ struct Example {
             nodes: [
                 NodeObservation(node: "node1", state: .reached(primary)),
                 NodeObservation(node: "node2", state: standby.map { .reached($0) } ?? .unreachable(standbyFailure)),
-            ], repository: facts, time: Self.now)
+            ] + (third.map { [NodeObservation(node: "node3", state: .reached($0))] } ?? []), repository: facts, time: Self.now)
     }
 
     var results: [CheckResult] { Checks(view).results() }

@@ -46,4 +46,45 @@ import Testing
         #expect(example.view.repositoryLagBytes == 0x100)
         #expect(example.view.receiverNode == "node1")
     }
+
+    @Test func aServerThatAnswersAndRefusesIsUnknownAndNotUnreachable() throws {
+        let example = try Example()
+        let failure = Failure(.authenticationFailed, "could not log in", hint: "passfile")
+        let view = ClusterView(
+            file: example.file,
+            nodes: [example.view.nodes[0], NodeObservation(node: "node2", state: .refusing(failure))], repository: example.facts,
+            time: Example.now)
+        #expect(view.nodeStatuses[1].role == .unknown)
+        #expect(view.warnings.contains("connection (node2): a server answers there, but not us: could not log in"))
+    }
+
+    @Test func eachSlotIsOfANodeOrOfTheRepositoryOrNotOurs() throws {
+        var example = try Example.cascading()
+        example.primary.slots.append(Example.slot("old", process: nil, application: nil))
+        example.primary.slots.append(Example.slot("other", process: 77, application: "pg_receivewal"))
+        let slots = example.view.slotStatuses
+        func line(_ node: String) -> [String] {
+            slots.filter { $0.node == node }.map { "\($0.slot) \($0.owner ?? "-") \($0.managed) \($0.state)" }
+        }
+        #expect(
+            line("node1") == [
+                "pgark the repository true active", "node2 node2 true active", "node3 node3 true spare", "old - false waiting",
+                "other pg_receivewal false active",
+            ])
+        #expect(line("node2") == ["node1 node1 true spare", "pgark the repository true spare", "node3 node3 true active"])
+        #expect(line("node3") == ["node1 node1 true spare", "node2 node2 true spare", "pgark the repository true spare"])
+    }
+
+    @Test func theReceiversSlotIsMissedOnThePrimaryAndNotFoundOnAStandbyThatOnlyKeepsOne() throws {
+        var example = try Example()
+        example.primary.slots.removeFirst()
+        let remark = try #require(example.remarks.first)
+        #expect(remark.name == .slot && remark.node == "node1" && example.remarks.count == 1)
+    }
+
+    @Test func anUpstreamThatDoesNotAnswerUsHasItsNameStill() throws {
+        var example = try Example.cascading()
+        example.standby = nil
+        #expect(example.view.nodeStatuses[2].upstream == "node2")
+    }
 }

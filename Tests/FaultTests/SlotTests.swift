@@ -60,6 +60,33 @@ struct SlotTests {
         }
     }
 
+    @Test("that has never held anything, as apply leaves it on a standby, is taken over when that is the primary", arguments: [15, 18])
+    func spare(major: Int) throws {
+        try TestSite.with(major) { site in
+            let node1 = try site.primary(settings: ["wal_keep_size": "1GB"])
+            let node2 = try site.standby(of: node1, settings: ["wal_keep_size": "1GB"])
+            try node2.sql("SELECT pg_create_physical_replication_slot('pgark')")
+            let pgark = try site.pgark(node1, node2)
+            let receiver = try pgark.receive()
+            try pgark("backup")
+            try node1.createMarkers(1)
+            let position = try node1.lsn()
+            try eventually("node2 has the row") { try node2.value("SELECT pg_last_wal_replay_lsn() >= '\(position)'") == "t" }
+            try pgark.waitUntilStored(position)
+
+            try node1.stop()
+            try node2.promote()
+            try node2.sql("INSERT INTO marker VALUES (2)")
+            try receiver.waitUntil(prints: "has never held any WAL; it is made anew")
+            try pgark.waitUntilStored(try node2.lsn())
+            #expect(!receiver.output.contains("GAP") && !receiver.output.contains("lost its WAL"), "\(receiver.output)")
+            #expect(try node2.value("SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'pgark'") == "reserved")
+            try receiver.stop()
+            try node2.stop()
+            try expectMarkers(2, pgark, "spare", [])
+        }
+    }
+
     @Test("that was away for longer than its budget leaves a gap, which a new backup ends; around the gap everything restores")
     func overBudget() throws {
         try TestSite.with(18) { site in
