@@ -64,7 +64,10 @@ package struct Output: Sendable {
                     code: failure.code.rawValue, message: failure.message,
                     detail: failure.details.isEmpty ? nil : failure.details.joined(separator: "\n"), hint: failure.hint))
             // A document of strings cannot fail to encode; were it to, the plain text still says what happened.
-            if let bytes = try? Self.encoded(document) { return FileHandleText.write(bytes, to: STDOUT_FILENO) }
+            if let bytes = try? Self.encoded(document) {
+                FileHandleText.write(bytes, to: STDOUT_FILENO)
+                return
+            }
         }
         var lines = ["pgark: \(failure.message)"]
         lines += failure.details.map { "detail: \($0)" }
@@ -150,15 +153,19 @@ package struct Output: Sendable {
 
 /// Writes text to a descriptor, whole.
 enum FileHandleText {
-    static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+    @discardableResult
+    static func write(_ text: String, to descriptor: Int32) -> Bool { write(Array(text.utf8), to: descriptor) }
 
-    static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    /// False where nobody reads any more; there is nowhere left to say so.
+    @discardableResult
+    static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         var bytes = bytes[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }  // nobody reads any more; there is nowhere left to say so
+            guard count > 0 else { return false }
             bytes = bytes.dropFirst(count)
         }
+        return true
     }
 }

@@ -118,9 +118,10 @@ package struct GlobalOptions: ParsableArguments {
 
     /// The same for a command that works in the repository: where that is another host's, the command goes on there, and this
     /// does not return. Root works as the repository's owner where it writes, or nobody else could go on with what it wrote.
-    func repositoryFile(writes: Bool = false) throws -> ClusterFile {
+    /// `redraws`: it needs a terminal there too, where there is one here.
+    func repositoryFile(writes: Bool = false, redraws: Bool = false) throws -> ClusterFile {
         let file = try clusterFile()
-        if file.repositoryIsElsewhere { try RemoteRepository(file).goOn() }
+        if file.repositoryIsElsewhere { try RemoteRepository(file).goOn(redraws: redraws) }
         guard writes else { return file }
         try RemoteRepository.becomeOwner(of: file.repository.path)
         // Who we are now may be allowed to read another passfile than before.

@@ -16,11 +16,13 @@ struct RemoteRepository {
     init(_ file: ClusterFile) { self.file = file }
 
     /// Becomes ssh: what is typed, printed and returned passes through.
-    func goOn() throws -> Never {
+    func goOn(redraws: Bool) throws -> Never {
         let destination = file.repository.ssh ?? file.repository.host!
         let line = (["pgark"] + arguments + ["--config", "/etc/pgark/\(file.name).yaml"]).map(Shell.quoted).joined(separator: " ")
         let script = "if [ \"$(id -u)\" = 0 ] || ! sudo -n true 2>/dev/null; then exec \(line); else exec sudo -n \(line); fi"
-        let words = ["ssh"] + (isatty(STDOUT_FILENO) == 1 ? ["-t"] : []) + ["-o", "LogLevel=ERROR", destination, script]
+        // Twice, ssh makes one also where its input is none.
+        let terminal = isatty(STDOUT_FILENO) == 1 ? [redraws ? "-tt" : "-t"] : []
+        let words = ["ssh"] + terminal + ["-o", "LogLevel=ERROR", destination, script]
         var pointers = words.map { strdup($0) } + [nil]
         execv("/usr/bin/ssh", &pointers)
         throw Failure.system("run", "/usr/bin/ssh")
@@ -36,7 +38,8 @@ struct RemoteRepository {
                 kept.append(word)
             }
         }
-        return kept
+        // Variables stay here.
+        return kept + (getenv("NO_COLOR") != nil && !kept.contains("--no-color") ? ["--no-color"] : [])
     }
 
     static func becomeOwner(of path: FilePath) throws {

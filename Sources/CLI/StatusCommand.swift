@@ -1,8 +1,10 @@
 import ArgumentParser
 import Cluster
 import Glibc
+import Postgres
 import PostgresModel
 import Repository
+import Storage
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "status", abstract: "The cluster at a glance.")
@@ -12,8 +14,9 @@ struct StatusCommand: ParsableCommand {
     @Flag(help: "Show it again every two seconds until interrupted.")
     var watch = false
 
-    private static let secondsBetween: UInt32 = 2
-    private static let clearScreen = "\u{1B}[H\u{1B}[2J"
+    private static let secondsBetween = 2.0
+    /// For the first picture; who has not answered by then comes into a later one.
+    private static let firstPatienceSeconds = 2.0
 
     func validate() throws {
         if watch, global.json { throw ValidationError("--watch is for people; with --json ask again instead") }
@@ -21,19 +24,39 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let output = global.output
-        let file = try global.repositoryFile()
-        guard watch else { return try show(file, output) }
+        let file = try global.repositoryFile(redraws: watch)
+        if watch { return try keepShowing(file, output) }
+        let document = try document(file, ClusterView.observe(file))
+        try output.data(document) { document.text(output) }
+    }
+
+    private func keepShowing(_ file: ClusterFile, _ output: Output) throws {
+        try show(ClusterWatch(file, secondsBetween: Self.secondsBetween), file, output)
+        // Nobody waits for a thread that waits for a server; what libraries do at an ordinary end must not meet it.
+        _exit(EXIT_SUCCESS)
+    }
+
+    private func show(_ watch: ClusterWatch, _ file: ClusterFile, _ output: Output) throws {
+        defer { watch.end() }
+        wait(Self.firstPatienceSeconds) { watch.isComplete }
+        let screen = Screen.isThere ? Screen() : nil
+        screen?.begin()
+        defer { screen?.end() }
         while !Interruption.isRequested {
-            if isatty(STDOUT_FILENO) == 1 { FileHandleText.write(Self.clearScreen, to: STDOUT_FILENO) }
-            try show(file, output)
-            sleep(Self.secondsBetween)  // a signal ends it early
+            let time = output.paint("\(Timestamp.now.shortText), every \(Int(Self.secondsBetween)) s until Ctrl-C", .faint)
+            let text = "\(time)\n\n" + (try document(file, watch.view()).text(output))
+            guard screen?.draw(text) ?? FileHandleText.write(text + "\n\n", to: STDOUT_FILENO) else { return }
+            wait(Self.secondsBetween) { false }
         }
     }
 
-    private func show(_ file: ClusterFile, _ output: Output) throws {
-        let view = try ClusterView.observe(file)
-        let document = StatusDocument(view, window: try recoveryWindow(file, view))
-        try output.data(document) { document.text(output) }
+    private func wait(_ seconds: Double, until isEnough: () -> Bool) {
+        let deadline = Deadline(seconds: seconds)
+        while !Interruption.isRequested, !deadline.isOver, !isEnough() { pause(milliseconds: min(100, deadline.millisecondsLeft)) }
+    }
+
+    private func document(_ file: ClusterFile, _ view: ClusterView) throws -> StatusDocument {
+        StatusDocument(view, window: try recoveryWindow(file, view))
     }
 
     /// Nil where the repository cannot be read; the warnings say so.

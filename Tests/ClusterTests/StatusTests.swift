@@ -87,4 +87,14 @@ import Testing
         example.standby = nil
         #expect(example.view.nodeStatuses[2].upstream == "node2")
     }
+
+    @Test func whatWasHeardLongAgoIsNoLongerSo() throws {
+        let known = try Example().view.nodes[0]
+        func state(_ heard: Double?, now: Double) -> String? {
+            ClusterWatch.observation(of: "node1", heard.map { (known, UInt64($0 * 1e9)) }, now: UInt64(now * 1e9)).failure?.message
+        }
+        #expect(state(100, now: 105) == nil)
+        #expect(state(100, now: 112) == "could not ask node1: no answer for 12 s")
+        #expect(state(nil, now: 100) == "could not ask node1: no answer yet")
+    }
 }
