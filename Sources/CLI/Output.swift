@@ -146,7 +146,9 @@ package struct Output: Sendable {
         case ..<10: "\(decimal(seconds, places: 1)) s"
         case ..<120: "\(Int(seconds.rounded())) s"
         case ..<7200: "\(Int(seconds) / 60) min \(Int(seconds) % 60) s"
-        default: "\(Int(seconds) / 3600) h \(Int(seconds) % 3600 / 60) min"
+        case ..<172_800: "\(Int(seconds) / 3600) h \(Int(seconds) % 3600 / 60) min"
+        case ..<31_536_000: "\(Int(seconds) / 86_400) days"
+        default: "more than a year"
         }
     }
 }

@@ -52,7 +52,9 @@ struct StatusCommand: ParsableCommand {
 
     private func wait(_ seconds: Double, until isEnough: () -> Bool) {
         let deadline = Deadline(seconds: seconds)
-        while !Interruption.isRequested, !deadline.isOver, !isEnough() { pause(milliseconds: min(100, deadline.millisecondsLeft)) }
+        while !Interruption.isRequested, !deadline.isOver, !isEnough() {
+            pause(milliseconds: min(100, deadline.millisecondsLeft))
+        }
     }
 
     private func document(_ file: ClusterFile, _ view: ClusterView) throws -> StatusDocument {

@@ -29,14 +29,13 @@ struct SlotBudgetCheck {
                 .slotBudget, node, "slot \(slot.name) is about to lose WAL that its reader still needs (unreserved)",
                 hint: "Let its reader catch up now, or raise max_slot_wal_keep_size and reload")
         }
-        let drop = "SELECT pg_drop_replication_slot('\(slot.name)');"
         let hint =
             if slot.name == ownSlot {
                 "The receiver makes it anew: pgark wal receive; then: pgark backup"
             } else if view.declaredSlots(on: node).contains(slot.name), let owner = view.owner(ofSlot: slot.name) {
-                "\(drop) then: pgark apply; where \(owner) does not stream then: pgark rejoin \(owner)"
+                "See what would be done: pgark plan; where \(owner) cannot go on: pgark rejoin \(owner)"
             } else {
-                "Its reader must begin anew. \(drop) then create it again"
+                "Its reader must begin anew. SELECT pg_drop_replication_slot('\(slot.name)'); then create it again"
             }
         return .failed(
             .slotBudget, node,
@@ -84,21 +83,25 @@ struct SlotBudgetCheck {
     }
 
     private var unused: CheckResult? {
-        guard let slot = slots.first(where: { !$0.isActive && $0.isHolding && $0.name != ownSlot }) else { return nil }
+        let idle = slots.filter { !$0.isActive && $0.isHolding && $0.name != ownSlot }
+        // A standby that is away for a while is why there are slots; that it is away is another check's.
+        guard let slot = idle.first(where: { !isAwaiting($0) }) else { return nil }
         let fact = "slot \(slot.name) holds back \(retained(slot)) and nobody reads it"
         let drop = "SELECT pg_drop_replication_slot('\(slot.name)');"
-        guard view.declaredSlots(on: node).contains(slot.name), let owner = view.owner(ofSlot: slot.name) else {
-            return .warning(
-                .slotBudget, node, fact, hint: "Start its reader; where there is none any more: \(drop)")
-        }
-        // A standby that is away for a while is why there are slots. One that streams from elsewhere needs this one for later.
-        guard isElsewhere(owner) else {
-            return .warning(.slotBudget, node, "\(fact): it waits for \(owner)", hint: "Bring \(owner) back: pgark status")
+        guard let owner = owner(slot) else {
+            return .warning(.slotBudget, node, fact, hint: "Start its reader; where there is none any more: \(drop)")
         }
         return .warning(
             .slotBudget, node, "\(fact): \(owner) streams from another node",
             hint: "On \(node): \(drop) then: pgark apply, which makes it anew, holding nothing")
     }
+
+    /// Of this cluster's slots, who is to read it.
+    private func owner(_ slot: Slot) -> String? {
+        view.declaredSlots(on: node).contains(slot.name) ? view.owner(ofSlot: slot.name) : nil
+    }
+
+    private func isAwaiting(_ slot: Slot) -> Bool { owner(slot).map { !isElsewhere($0) } ?? false }
 
     private func isElsewhere(_ owner: String) -> Bool {
         if owner == view.owner(ofSlot: view.receiverSlotName) { return view.receiverSlot?.slot.isActive == true }

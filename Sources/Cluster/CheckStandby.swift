@@ -47,11 +47,32 @@ struct StandbyChecks {
         if found.isLost {
             return failed(
                 "its slot \(slot) on \(upstream.name) has lost WAL that it still needs",
-                "On \(upstream.name): SELECT pg_drop_replication_slot('\(slot)'); then: pgark apply; where it does not stream then, "
-                    + "pgark rejoin \(node)")
+                "See what would be done: pgark plan; to make it anew: pgark rejoin \(node)")
         }
-        return failed("the standby stands still", "See what differs from the cluster file: pgark plan; else look at its log")
+        return replaysBeforeItReceives
+            ?? failed("the standby stands still", "See what differs from the cluster file: pgark plan; else look at its log")
     }
+
+    /// A standby asks for WAL when it has replayed all that it has, and a delay makes that late (PostgreSQL:
+    /// src/backend/access/transam/xlogrecovery.c, WaitForWALToBecomeAvailable and recoveryApplyDelay). After a restart, or after its
+    /// upstream's, that is how it is.
+    private var replaysBeforeItReceives: CheckResult? {
+        let delay = server.delaySeconds
+        guard delay > 0, let replayed = server.positions.replayed else { return nil }
+        let hasMore =
+            if let received = server.positions.received {
+                received > replayed
+            } else {
+                (server.uptimeSeconds ?? 0) < delay + CheckLimits.lagWarningSeconds
+            }
+        guard hasMore else { return nil }
+        return .warning(
+            .streaming, node,
+            "receives nothing until it has replayed what it has, \(BackupChecks.span(delay)) late on purpose; then it goes on",
+            hint: Self.nothingToDo)
+    }
+
+    private static let nothingToDo = "Nothing is to be done; its slot holds the WAL meanwhile: pgark slots"
 
     /// At the end of a timeline a WAL receiver waits until all before it is replayed, and only then asks for the next one
     /// (PostgreSQL: src/backend/replication/walreceiver.c, WalRcvWaitForStartPosition).
@@ -64,7 +85,7 @@ struct StandbyChecks {
             .streaming, node,
             "receives nothing until it has replayed the end of timeline \(own), \(BackupChecks.span(server.delaySeconds)) late "
                 + "on purpose; then it goes on with timeline \(history.timeline)",
-            hint: "Nothing is to be done; its slot holds the WAL meanwhile: pgark slots")
+            hint: Self.nothingToDo)
     }
 
     private func notVisible(_ name: CheckName) -> CheckResult {
@@ -99,7 +120,7 @@ struct StandbyChecks {
     private var slotRemedy: String {
         if isManaged { return "See what would be done: pgark plan; do it: pgark apply" }
         // A slot's name has fewer letters than a node's.
-        let slot = DesiredFiles.slot(of: node)
+        let slot = ClusterFile.Node.slot(for: node)
         return "On the primary: SELECT pg_create_physical_replication_slot('\(slot)', true); "
             + "on \(node): ALTER SYSTEM SET primary_slot_name = '\(slot)'; SELECT pg_reload_conf();"
     }

@@ -11,7 +11,7 @@ package struct Checks: Sendable {
     package func results(of names: Set<CheckName> = Set(CheckName.allCases)) -> [CheckResult] {
         let nodes = view.nodes.flatMap { node -> [CheckResult] in
             switch node.state {
-            case .unreachable(let failure): [Self.unreachable(node.node, failure)]
+            case .unreachable(let failure): [unreachable(node.node, failure)]
             case .refusing(let failure): [Self.refusing(node.node, failure)]
             case .reached(let server):
                 ServerChecks(node: node.node, server: server, missingSlots: missingSlots(node.node, server)).results
@@ -36,10 +36,19 @@ package struct Checks: Sendable {
         return view.declaredSlots(on: node).filter { server.slot($0) == nil && !spoken.contains($0) }
     }
 
-    private static func unreachable(_ node: String, _ failure: Failure) -> CheckResult {
-        .failed(
-            .connection, node, failure.message.onOneLine,
-            hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
+    private func unreachable(_ node: String, _ failure: Failure) -> CheckResult {
+        let said = failure.message.onOneLine
+        guard let placement = view.file.placement(of: node) else {
+            return .failed(
+                .connection, node, said, hint: failure.hint ?? "Is the server running? Try: pg_isready -h HOST -p PORT")
+        }
+        // libpq says what the system said; in this program that is always English.
+        if said.contains("Connection refused") {
+            return .failed(.connection, node, "no server runs there: \(said)", hint: "To start it: pgark apply")
+        }
+        return .failed(
+            .connection, node, "its host does not answer: \(said)",
+            hint: "Is it up, and the network between? ping \(placement.host); ssh \(placement.ssh) true")
     }
 
     private static func refusing(_ node: String, _ failure: Failure) -> CheckResult {

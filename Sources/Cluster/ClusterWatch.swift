@@ -46,7 +46,8 @@ package final class ClusterWatch: Sendable {
     }
 
     /// What was heard too long ago is no longer so.
-    static func observation(of node: String, _ heard: (observation: NodeObservation, at: UInt64)?, now: UInt64) -> NodeObservation {
+    static func observation(of node: String, _ heard: (observation: NodeObservation, at: UInt64)?, now: UInt64) -> NodeObservation
+    {
         guard let heard else { return silent(node, "no answer yet") }
         let age = Double(now - min(now, heard.at)) / 1e9
         guard age > patienceSeconds, heard.observation.server != nil else { return heard.observation }

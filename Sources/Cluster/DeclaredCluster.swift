@@ -5,7 +5,9 @@ import PostgresModel
 /// it says nothing.
 extension ClusterView {
     /// The slot that a node streams through.
-    func declaredSlot(of node: String) -> String? { file.placement(of: node) == nil ? nil : DesiredFiles.slot(of: node) }
+    func declaredSlot(of node: String) -> String? {
+        file.nodes.first { $0.name == node && $0.placement != nil }?.slot
+    }
 
     /// Whom a standby is to follow, where that one answered (as `Planner.upstream`).
     func declaredUpstream(of standby: Reached) -> Reached? {

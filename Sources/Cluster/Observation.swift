@@ -29,6 +29,8 @@ package struct NodeObservation: Sendable {
 package struct ServerObservation: Sendable {
     package var version: ServerVersion
     package var isInRecovery: Bool
+    /// Since it was started.
+    package var uptimeSeconds: Double?
     package var systemIdentifier: SystemIdentifier?
     package var timeline: TimelineID?
     package var positions: Positions
@@ -152,7 +154,8 @@ package struct ServerSettings: Sendable {
     static let names = [
         "wal_level", "max_wal_senders", "max_replication_slots", "data_checksums", "summarize_wal", "archive_mode",
         "max_slot_wal_keep_size", "hot_standby_feedback", "full_page_writes", "synchronous_standby_names",
-        "primary_slot_name", "recovery_min_apply_delay", "wal_segment_size", "config_file", "hba_file", "ident_file", "data_directory",
+        "primary_slot_name", "recovery_min_apply_delay", "wal_segment_size", "config_file", "hba_file", "ident_file",
+        "data_directory",
     ]
 
     subscript(name: String) -> String? { values[name] }

@@ -25,7 +25,7 @@ struct ObservationQueries {
         let clock = try clock()
         let state = try row(
             """
-            SELECT pg_is_in_recovery() AS in_recovery,
+            SELECT pg_is_in_recovery() AS in_recovery, extract(epoch FROM now() - pg_postmaster_start_time()) AS uptime,
                    (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
                    CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn() END AS current_lsn,
                    CASE WHEN pg_is_in_recovery() THEN NULL
@@ -47,7 +47,7 @@ struct ObservationQueries {
         let role = try role()
         let settings = try settings()
         return ServerObservation(
-            version: connection.serverVersion, isInRecovery: isInRecovery,
+            version: connection.serverVersion, isInRecovery: isInRecovery, uptimeSeconds: state.number("uptime"),
             systemIdentifier: state["system_identifier"].flatMap { SystemIdentifier($0) }, timeline: timeline,
             positions: positions, clock: clock, walSenders: try walSenders(), walReceiver: receiver,
             slots: try slots(end: positions.end), walBytesPerSecond: try walRate(positions.end, settings, role),
@@ -74,7 +74,8 @@ struct ObservationQueries {
             .init(
                 processIdentifier: $0.integer("pid") ?? 0, application: $0["application_name"], state: $0["state"],
                 sync: $0["sync_state"], sentLSN: $0.lsn("sent_lsn"), flushedLSN: $0.lsn("flush_lsn"),
-                replayedLSN: $0.lsn("replay_lsn"), flushLagSeconds: $0.number("flush_lag"), replayLagSeconds: $0.number("replay_lag"))
+                replayedLSN: $0.lsn("replay_lsn"), flushLagSeconds: $0.number("flush_lag"),
+                replayLagSeconds: $0.number("replay_lag"))
         }
     }
 
@@ -120,7 +121,8 @@ struct ObservationQueries {
             return .init(
                 name: row["slot_name"] ?? "", kind: row["slot_type"] ?? "", isActive: row["active"] == "t",
                 isTemporary: row["temporary"] == "t", activeProcess: row.integer("active_pid"),
-                activeApplication: row["application_name"], restartLSN: restart, walStatus: row["wal_status"], invalidation: row["invalidation"],
+                activeApplication: row["application_name"], restartLSN: restart, walStatus: row["wal_status"],
+                invalidation: row["invalidation"],
                 retained: retained,
                 safeWALSize: row.integer("safe_wal_size").map { ByteCount($0) },
                 inactiveSince: row.number("inactive_since").map { Timestamp(microseconds: Int64($0 * 1_000_000)) })

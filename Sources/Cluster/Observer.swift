@@ -85,7 +85,8 @@ extension Connection {
     fileprivate func history(of timeline: TimelineID) throws -> TimelineHistory? {
         if timeline == .first { return TimelineHistory(of: .first) }
         do { return try TimelineHistory(parsing: timelineHistory(timeline).content, of: timeline) } catch let failure as Failure
-        where failure.code == .serverError {
+            where failure.code == .serverError
+        {
             return nil
         }
     }

@@ -11,7 +11,7 @@ struct Example {
     var standby: ServerObservation? = Example.server(isInRecovery: true)
     /// Only in `cascading()`.
     var third: ServerObservation?
-    var standbyFailure = Failure(.serverUnreachable, "could not connect to PostgreSQL at b:5432: refused", hint: "pg_isready")
+    var standbyFailure = Failure(.serverUnreachable, "could not connect to PostgreSQL at b:5432: Connection refused")
     var facts: RepositoryFacts
 
     static let now = Timestamp(seconds: 1_800_000_000)
@@ -29,10 +29,12 @@ struct Example {
         primary.positions.current = Self.end
         primary.walSenders = [
             .init(
-                processIdentifier: 11, application: "pgark", state: "streaming", sync: "async", sentLSN: Self.end, flushedLSN: Self.end,
+                processIdentifier: 11, application: "pgark", state: "streaming", sync: "async", sentLSN: Self.end,
+                flushedLSN: Self.end,
                 replayedLSN: Self.end),
             .init(
-                processIdentifier: 12, application: "node2", state: "streaming", sync: "async", sentLSN: Self.end, flushedLSN: Self.end,
+                processIdentifier: 12, application: "node2", state: "streaming", sync: "async", sentLSN: Self.end,
+                flushedLSN: Self.end,
                 replayedLSN: Self.end, replayLagSeconds: 0.5),
         ]
         primary.slots = [

@@ -399,6 +399,19 @@ struct PlannerTests {
         example.repository.repository!.receiverIsRunning = false
         #expect(try source() == "copy into /data")
     }
+
+    @Test("waits for no delayed standby that is there already: it asks for WAL when it has replayed what it has")
+    func delayed() throws {
+        var example = try PlanExample.converged()
+        example.text = example.text.replacing("host: 10.0.0.12,", with: "host: 10.0.0.12, delay: 1h,")
+        try example.converge()
+        example.nodes["node1"]!.instance!.server!.senders = []
+        let plan = try example.plan()
+        #expect(plan.steps == [] && plan.remarks.count == 1 && plan.remarks[0].contains("does not stream now"))
+        example.nodes["node2"]!.instance!.data = .absent
+        example.nodes["node2"]!.instance!.server = nil
+        #expect(try example.plan().steps.contains { if case .awaitStandby = $0.action { true } else { false } })
+    }
 }
 
 struct PlanTestFailure: Error {}

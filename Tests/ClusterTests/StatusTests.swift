@@ -29,7 +29,10 @@ import Testing
         #expect(statuses.map(\.role) == [.primary, .unreachable])
         #expect(statuses[1].state.contains("refused"))
         #expect(example.view.timeline == .first)
-        #expect(example.view.warnings == ["connection (node2): could not connect to PostgreSQL at b:5432: refused"])
+        #expect(
+            example.view.warnings == [
+                "connection (node2): no server runs there: could not connect to PostgreSQL at b:5432: Connection refused"
+            ])
     }
 
     @Test func theUpstreamIsFoundByItsSlotWhereItsAddressIsAnotherOne() throws {
@@ -91,7 +94,8 @@ import Testing
     @Test func whatWasHeardLongAgoIsNoLongerSo() throws {
         let known = try Example().view.nodes[0]
         func state(_ heard: Double?, now: Double) -> String? {
-            ClusterWatch.observation(of: "node1", heard.map { (known, UInt64($0 * 1e9)) }, now: UInt64(now * 1e9)).failure?.message
+            ClusterWatch.observation(of: "node1", heard.map { (known, UInt64($0 * 1e9)) }, now: UInt64(now * 1e9)).failure?
+                .message
         }
         #expect(state(100, now: 105) == nil)
         #expect(state(100, now: 112) == "could not ask node1: no answer for 12 s")

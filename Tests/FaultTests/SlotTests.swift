@@ -60,7 +60,9 @@ struct SlotTests {
         }
     }
 
-    @Test("that has never held anything, as apply leaves it on a standby, is taken over when that is the primary", arguments: [15, 18])
+    @Test(
+        "that has never held anything, as apply leaves it on a standby, is taken over when that is the primary",
+        arguments: [15, 18])
     func spare(major: Int) throws {
         try TestSite.with(major) { site in
             let node1 = try site.primary(settings: ["wal_keep_size": "1GB"])

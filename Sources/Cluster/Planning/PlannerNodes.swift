@@ -29,7 +29,8 @@ extension Planner {
             }
             planSlots(state, states, primary)
         }
-        plan.steps += pendingAwaits(states, primary)
+        let awaits = pendingAwaits(states, primary)
+        plan.steps += awaits
         remarkForeign(states)
     }
 

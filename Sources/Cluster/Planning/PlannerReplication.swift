@@ -89,13 +89,21 @@ extension Planner {
     }
 
     /// After whatever was done to it, or where it does not stream, a standby must stream through its slot.
-    func pendingAwaits(_ states: [NodeState], _ primary: NodeState) -> [Plan.Step] {
+    mutating func pendingAwaits(_ states: [NodeState], _ primary: NodeState) -> [Plan.Step] {
         states.filter { $0.name != primary.name }.compactMap { state in
             let upstream = upstream(of: state, primary, states), slot = state.node.slot
             guard !plan.blocked.contains(where: { $0.node == state.name || $0.node == upstream.name }) else { return nil }
             let isTouched = plan.steps.contains { $0.host == state.name || ($0.host == upstream.name && $0.action.stopsServer) }
             let isStreaming = upstream.server?.senders.contains { $0.slot == slot && $0.state == "streaming" } ?? false
             guard isTouched || !isStreaming else { return nil }
+            // It asks for WAL when it has replayed all that it has, and it does that late.
+            if state.placement.delaySeconds != nil, state.exists {
+                if !isStreaming {
+                    plan.remarks.append(
+                        "\(state.name): it does not stream now; delayed, it does when it has replayed what it has")
+                }
+                return nil
+            }
             let change = Plan.Change(
                 action: .change, node: state.name, object: "standby", from: "not streaming",
                 to: "streaming from \(upstream.name) through the slot \(slot)")
