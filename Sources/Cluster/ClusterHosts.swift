@@ -88,7 +88,7 @@ package final class ClusterHosts: Sendable {
             cluster: file.name,
             instance: InstanceQuestions(
                 node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data,
-                port: placement.port,
+                port: placement.port, installs: file.postgres.installs,
                 settings: DesiredFiles.settingNames + ManagedParameters.matchedByStandbys + file.postgres.parameters.map(\.name)))
     }
 

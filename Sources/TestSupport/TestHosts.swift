@@ -14,10 +14,17 @@ package final class TestHosts: Sendable {
     package let control: TestHost
     package let programs: PostgresPrograms
 
-    /// `names` get the addresses 192.168.20.228 and following; nobody else is on that network.
-    package static func with<Value>(_ names: [String], major: Int, _ body: (TestHosts) throws -> Value) throws -> Value {
+    /// `names` get the addresses 192.168.20.228 and following; nobody else is on that network. `bare`: without PostgreSQL, and with
+    /// a source of its packages that needs no network.
+    package static func with<Value>(
+        _ names: [String], major: Int, bare: [String] = [], _ body: (TestHosts) throws -> Value
+    ) throws -> Value {
         let hosts = try TestHosts(names, major: major)
         defer { hosts.close() }
+        if !bare.isEmpty {
+            let packages = try TestPackages(in: hosts.directory.appending("packages"), major: major)
+            for name in bare { try packages.replaceInstalled(on: hosts[name]) }
+        }
         return try body(hosts)
     }
 

@@ -67,6 +67,26 @@ struct ThreeHostsTests {
         }
     }
 
+    @Test("get PostgreSQL from their package sources, in the same apply", arguments: [15].filter(TestMachine.majors.contains))
+    func packages(major: Int) throws {
+        try TestHosts.with(["node1", "node2", "repo"], major: major, bare: ["node1", "node2"]) { hosts in
+            let text = Self.text(hosts).replacing("version: \(major)", with: "version: \(major)\n  packages: apt")
+            try hosts.write(text.replacing("\n  packages: apt", with: ""))
+            let without = try hosts.pgark("plan")
+            #expect(without.text.contains("no PostgreSQL is installed there") && without.text.contains("packages: apt"))
+            try hosts.write(text)
+            let applied = try hosts.json(0, "apply", "--yes")
+            #expect(applied.plan.changes.array.count { $0.object.string == "PostgreSQL \(major)" } == 2)
+            for node in ["node1", "node2"] {
+                try #expect(hosts[node].sql("SHOW data_checksums", hosts.programs, sockets: Self.sockets(hosts)) == "on")
+            }
+            try #expect(
+                hosts["node2"].sql("SELECT slot_name FROM pg_stat_wal_receiver", hosts.programs, sockets: Self.sockets(hosts))
+                    == "node2")
+            try hosts.json(0, "plan", "--detailed-exitcode")
+        }
+    }
+
     @Test("are backed up, lose a table, get it back on every node, and are joined by a fourth, which comes from the repository")
     func restoresAndGrows() throws {
         try TestHosts.with(["node1", "node2", "repo", "node3"], major: TestMachine.newest) { hosts in

@@ -47,6 +47,10 @@ package struct InstanceFiles: Codable, Sendable, Equatable {
 }
 
 extension HostAction {
+    var installs: Bool {
+        if case .installPackages = self { true } else { false }
+    }
+
     /// What is done, for a person.
     package var title: String {
         switch self {

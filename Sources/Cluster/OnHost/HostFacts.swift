@@ -99,7 +99,8 @@ package struct ServerFacts: Codable, Sendable, Equatable {
     package var slots: [String: Slot]
     package var senders: [Sender]
     package var receiver: Receiver?
-    /// Databases beside template0, template1 and postgres, and objects in the latter: whether anybody has used it.
+    /// A primary without databases beside template0, template1 and postgres, objects in the latter, roles and slots: nobody has
+    /// used it.
     package var isPristine: Bool
     package var databaseBytes: Int
     /// When it read its files last, in seconds since 1970.

@@ -61,6 +61,8 @@ package struct InstanceQuestions: Codable, Sendable, Equatable {
     /// The data directory, where it is not the system's usual one.
     package var data: String?
     package var port: Int
+    /// PostgreSQL will come from packages where it is missing.
+    package var installs: Bool
     /// Settings that the plan is about.
     package var settings: [String]
 }

@@ -11,17 +11,24 @@ struct InstanceCreator {
     private var owner: Owner { site.account.owner }
     private var writer: InstanceWriter { InstanceWriter(site: site) }
 
-    /// A new empty server with data checksums; passwords of others by SCRAM, the system's account over the socket.
+    /// A new empty server with data checksums; passwords of others by SCRAM, the system's account over the socket. Its order of
+    /// texts is that of their code points, which no update of the system's libraries can change under its indexes: PostgreSQL's
+    /// own from 17 on (PostgreSQL documentation: 23.1.4), else the C library's C.UTF-8.
     func create(_ node: String, _ files: InstanceFiles) throws {
         try prepare()
+        let major = try major
         try run(
             site.command(
                 site.program("initdb"),
                 [
                     "--pgdata=\(site.unfinished)", "--username=postgres", "--auth-local=peer", "--auth-host=scram-sha-256",
-                    "--data-checksums", "--encoding=UTF8", "--no-instructions",
-                ]))
+                    "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
+                ] + (major >= 17 ? ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] : [])))
         try finish(files)
+    }
+
+    private var major: Int {
+        get throws { (try PostgresPrograms(in: FilePath(site.layout.programs))?.version.number ?? 0) / 10000 }
     }
 
     /// A copy of the server at `upstream`, made over the replication protocol while its WAL is held on `slot`.

@@ -19,16 +19,18 @@ struct InstanceObserver {
             server: nil,
             serverFailure: nil,
             contexts: [:])
-        guard let layout, let account else { return facts }
+        guard let layout else { return facts }
+        facts.freeBytes = try freeBytes(FilePath(layout.data))
+        facts.portIsTaken = !Self.isFree(layout.port)
+        guard let account else { return facts }
         let site = InstanceSite(layout: layout, account: account)
         facts.version = try PostgresPrograms(in: FilePath(layout.programs))?.version.number
         facts.data = try data(site)
-        facts.freeBytes = try freeBytes(site.data)
         if facts.version != nil { facts.contexts = try contexts(site) }
         try readFiles(site, &facts)
         let postmaster = Postmaster(site.data)
         facts.isRunning = postmaster != nil
-        facts.portIsTaken = postmaster == nil && !Self.isFree(layout.port)
+        if facts.isRunning { facts.portIsTaken = false }
         if let postmaster { ask(postmaster, account, &facts) }
         return facts
     }

@@ -62,7 +62,7 @@ struct InstanceSite {
                 kind: .plain, programs: programs, data: data, configuration: data, port: questions.port, log: data + ".log",
                 sockets: sockets(data), passfile: passfile(home, data), debianName: nil)
         }
-        guard hasDebianTools, questions.programs == nil else { return nil }
+        guard hasDebianTools || questions.installs, questions.programs == nil else { return nil }
         return DebianCluster(major: major, name: "main", data: "/var/lib/postgresql/\(major)/main").layout(
             port: questions.port, home: home)
     }

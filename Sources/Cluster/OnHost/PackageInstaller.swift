@@ -1,3 +1,4 @@
+import Glibc
 import Hosts
 import PostgresModel
 import SystemPackage
@@ -8,10 +9,21 @@ enum PackageInstaller {
         var update = apt(["update"])
         update.timeoutSeconds = 600
         _ = try update.outcome()  // old lists may do; what is missing then, the installation says
-        // postgresql-common makes and starts a server "main" by itself, unless it is told not to.
+        let before = try clusters()
         var install = apt(["install", "--yes", "--no-install-recommends"] + names)
         install.timeoutSeconds = 1800
         try install.run()
+        // The server's package makes a server of its own and starts it, which nobody has used yet.
+        for cluster in try clusters().subtracting(before) {
+            try Command("/usr/bin/pg_dropcluster", ["--stop"] + cluster.split(separator: " ").map(String.init)).run()
+        }
+    }
+
+    /// What postgresql-common has: version and name.
+    private static func clusters() throws -> Set<String> {
+        guard InstanceSite.hasDebianTools else { return [] }
+        let lines = try Command("/usr/bin/pg_lsclusters", ["--no-header"]).run().output.split(whereSeparator: \.isNewline)
+        return Set(lines.map { $0.split(separator: " ").prefix(2).joined(separator: " ") })
     }
 
     private static func apt(_ arguments: [String]) -> Command {

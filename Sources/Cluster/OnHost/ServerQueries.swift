@@ -15,8 +15,11 @@ struct ServerQueries {
                    (SELECT timeline_id FROM pg_control_checkpoint()) AS checkpoint_timeline,
                    extract(epoch FROM pg_conf_load_time()) AS files_read,
                    (SELECT sum(pg_database_size(oid)) FROM pg_database) AS bytes,
-                   NOT EXISTS (SELECT FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
-                   AND NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) AS pristine
+                   NOT pg_is_in_recovery()
+                   AND NOT EXISTS (SELECT FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1'))
+                   AND NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384)
+                   AND NOT EXISTS (SELECT FROM pg_authid WHERE oid >= 16384)
+                   AND NOT EXISTS (SELECT FROM pg_replication_slots) AS pristine
             """
         ).first
         guard let row else { throw Failure(.protocolViolation, "could not observe the server: an empty answer") }

@@ -70,13 +70,25 @@ package struct Planner {
 
     private mutating func installPackages() {
         for node in file.nodes {
-            guard let instance = facts.nodes[node.name]?.facts?.instance, file.postgres.installs, file.postgres.programs == nil,
-                let major = file.postgres.major, !instance.installedMajors.contains(major)
+            guard let host = facts.nodes[node.name]?.facts, host.isRoot, host.hasApt, let instance = host.instance,
+                file.postgres.installs, file.postgres.programs == nil, let major = file.postgres.major,
+                !instance.installedMajors.contains(major)
             else { continue }
             add(
                 node.name, .installPackages(["postgresql-common", "postgresql-\(major)"]),
                 [.init(action: .create, node: node.name, object: "PostgreSQL \(major)", to: "from the host's package sources")])
         }
+    }
+
+    /// What will be there when its packages are.
+    private func installed(_ instance: InstanceFacts, on node: String) -> InstanceFacts {
+        guard let major = file.postgres.major, plan.steps.contains(where: { $0.host == node && $0.action.installs }) else {
+            return instance
+        }
+        var instance = instance
+        instance.version = major * 10000
+        instance.hasServerAccount = true
+        return instance
     }
 
     private mutating func judged() -> [NodeState] {
@@ -85,7 +97,7 @@ package struct Planner {
             guard let placement = node.placement else { continue }
             switch facts.nodes[node.name] {
             case .reached(let host):
-                guard let instance = host.instance else { continue }
+                guard let instance = host.instance.map({ installed($0, on: node.name) }) else { continue }
                 do throws(NodeProblem) { found.append((node, placement, instance, try usable(host, instance, node))) } catch {
                     block(node.name, error.reason, hint: error.hint)
                 }
@@ -121,23 +133,22 @@ package struct Planner {
                     ? "Install it, or let pgark do so: postgres: { version: 18, packages: apt }"
                     : "Name it: nodes: { \(node.name): { data: /path } }")
         }
-        guard let version = instance.version else {
-            if file.postgres.installs, plan.steps.contains(where: { $0.host == node.name }) {
-                throw NodeProblem(
-                    "PostgreSQL is to be installed first; the rest is planned then", hint: "pgark apply, then again")
-            }
-            throw NodeProblem(
-                "no PostgreSQL is in \(layout.programs)",
-                hint: "Install it (apt-get install postgresql-\(wanted ?? 18)), or name its programs: postgres: { bin: /path }")
-        }
-        guard instance.hasServerAccount else {
-            throw NodeProblem(
-                "there is no account \"postgres\" to run the server", hint: "useradd --system --create-home postgres")
-        }
         guard host.isRoot else {
             throw NodeProblem(
                 "pgark is not root there and may not become it, which it needs to run the server's account",
                 hint: "Let this work without a question: ssh \(node.placement?.ssh ?? node.name) sudo -n true")
+        }
+        guard let version = instance.version else {
+            throw NodeProblem(
+                "no PostgreSQL is in \(layout.programs)",
+                hint: file.postgres.installs
+                    ? "There is no apt-get to install it with. Install it, or name its programs: postgres: { bin: /path }"
+                    : "Install it (apt-get install postgresql-\(wanted ?? 18)), let pgark do so (postgres: { packages: apt }), "
+                        + "or name its programs: postgres: { bin: /path }")
+        }
+        guard instance.hasServerAccount else {
+            throw NodeProblem(
+                "there is no account \"postgres\" to run the server", hint: "useradd --system --create-home postgres")
         }
         if let wanted, version / 10000 != wanted {
             throw NodeProblem("the programs in \(layout.programs) are of PostgreSQL \(version / 10000), not \(wanted)")
@@ -150,6 +161,7 @@ package struct Planner {
     private func clusterSystem(_ found: [(name: String, facts: InstanceFacts)]) -> UInt64? {
         let candidates = found.compactMap { found -> (rank: Int, system: UInt64)? in
             guard case .present(let control) = found.facts.data else { return nil }
+            if found.facts.server?.isPristine == true, found.facts.include == nil, !control.hasChecksums { return nil }
             let isUsed = found.facts.server.map { !$0.isPristine } ?? true
             let isStandby = found.facts.server?.isInRecovery ?? found.facts.hasStandbySignal
             let isOurs = found.facts.include?.contains(DesiredFiles.mark(of: file.name)) == true
@@ -173,6 +185,8 @@ package struct Planner {
                 "\(layout.data) holds something that is no data directory: \(some.joined(separator: ", "))",
                 hint: "Move it away, or name another place with \"data\".")
         case .present(let control):
+            // What a package made by itself is made anew, with checksums; a server that has them will do.
+            if instance.server?.isPristine == true, instance.include == nil, !control.hasChecksums { return .replaceable }
             if let rejoin { return try rejoined(instance, control, system, rejoin) }
             if let version = instance.version, control.major != version / 10000 {
                 throw NodeProblem(
