@@ -57,7 +57,8 @@ let package = Package(
             name: "TestSupport", dependencies: ["PostgresModel", "Postgres", "Storage", "Repository", "Hosts", "Lab", system],
             swiftSettings: rules),
         .testTarget(
-            name: "ClusterTests", dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", system],
+            name: "ClusterTests",
+            dependencies: ["Cluster", "PostgresModel", "Postgres", "Storage", "Repository", "Hosts", "TestSupport", system],
             swiftSettings: rules),
         .testTarget(
             name: "IntegrationTests",

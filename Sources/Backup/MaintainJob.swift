@@ -35,8 +35,10 @@ package struct MaintainJob {
 
     /// `takeBackup` takes one and returns its id. That it fails is in the outcome, and no reason to leave out the rest: what
     /// retention may take away does not depend on it.
-    package func run(takeBackup: () throws -> String) throws -> Outcome {
+    package func run(_ patience: Patience = .none, takeBackup: () throws -> String) throws -> Outcome {
         var outcome = Outcome()
+        // What another one is about to store may be what is due.
+        try patience.run { try repository.requireIdle(to: Self.verb) }
         outcome.dueBackup = try Self.dueBackup(Inventory(repository))
         if outcome.dueBackup != nil {
             do { outcome.backup = try takeBackup() } catch let failure as Failure where failure.code != .interrupted {
@@ -44,9 +46,11 @@ package struct MaintainJob {
             }
         }
         guard try repository.system() != nil else { return outcome }
-        let lock = try repository.lockForWriting(to: Self.verb)
-        let readers = try repository.lockAgainstReaders(to: Self.verb)
-        defer { withExtendedLifetime((lock, readers)) {} }
+        // Both or none: who waits for readers must not keep backups from being taken.
+        let locks = try patience.run {
+            (try repository.lockForWriting(to: Self.verb), try repository.lockAgainstReaders(to: Self.verb))
+        }
+        defer { withExtendedLifetime(locks) {} }
         let inventory = try Inventory(repository)
         let retention = try inventory.retention(policy, now: .now)
         outcome.verdicts = retention.verdicts
@@ -58,6 +62,7 @@ package struct MaintainJob {
             outcome.removedWAL.segments += removed.segments
             outcome.removedWAL.freed = outcome.removedWAL.freed + removed.freed
         }
+        try repository.noteMaintenance(at: .now)
         return outcome
     }
 

@@ -22,6 +22,8 @@ struct BackupCommand: ParsableCommand {
 
     @OptionGroup var threads: JobsOption
 
+    @OptionGroup var timing: ScheduledOption
+
     func validate() throws {
         if let name, name.isEmpty || ["latest", "oldest"].contains(name) || name.contains("/") {
             throw ValidationError("--name must not be empty, \"latest\" or \"oldest\", nor contain a slash")
@@ -31,15 +33,20 @@ struct BackupCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.repositoryFile(writes: true)
+        try timing.run("backup", in: Repository(of: file), output) { try run(file, $0, output) }
+    }
+
+    private func run(_ file: ClusterFile, _ patience: Patience, _ output: Output) throws {
         let repository = Repository(of: file)
+        try patience.run { try repository.requireIdle(to: "take a backup") }
         let node = try NodeChoice(file).source(named: node)
-        let progress = ProgressLine("received")
+        let progress = ProgressLine("received", isSilent: timing.scheduled)
         let job = BackupJob(
             repository: repository,
             settings: BackupJob.Settings(file, node, name: name, isFull: full, threads: threads.jobs),
             reporter: progress.reporter(output))
         output.note("backing up \(node.name) of cluster \(file.name)")
-        let record = try job.run()
+        let record = try patience.run { try job.run() }
         progress.clear()
         let catalogue = Catalogue(repository)
         let entry = try catalogue.find(record.id)

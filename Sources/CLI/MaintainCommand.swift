@@ -10,33 +10,38 @@ struct MaintainCommand: ParsableCommand {
         commandName: "maintain", abstract: "One round of housekeeping: a backup where one is due, then retention.",
         discussion: """
             Backups and WAL that the cluster file's backup.retention does not need are removed, without a question: the file \
-            is the answer. Run it from cron, say every hour. A backup is due where the WAL that arrives cannot be used with any \
+            is the answer. Where `apply` set up the repository's host it runs there every hour; elsewhere run it from cron, with --scheduled. A backup is due where the WAL that arrives cannot be used with any \
             that is there: after a gap, on a timeline that none leads to, or where there is none.
             """)
 
     @OptionGroup var global: GlobalOptions
     @Option(help: "The node to back up where a backup is due (default: the primary).") var node: String?
     @OptionGroup var threads: JobsOption
+    @OptionGroup var timing: ScheduledOption
     @Flag(help: "Only say what would be done, and of each backup why it stays or goes.") var dryRun = false
 
     func run() throws {
         let output = global.output
         let file = try global.repositoryFile(writes: true)
+        try timing.run("maintain", in: Repository(of: file), output) { try run(file, $0, output) }
+    }
+
+    private func run(_ file: ClusterFile, _ patience: Patience, _ output: Output) throws {
         let job = MaintainJob(
             repository: Repository(of: file), policy: file.backup.retention, level: file.repository.compression)
-        let outcome = try dryRun ? job.plan() : job.run { try takeBackup(file, output) }
+        let outcome = try dryRun ? job.plan() : job.run(patience) { try takeBackup(file, patience, output) }
         try output.data(Document(outcome, dryRun: dryRun)) { text(outcome, output) }
         if let failure = outcome.backupFailure { throw failure }
     }
 
-    private func takeBackup(_ file: ClusterFile, _ output: Output) throws -> String {
-        let progress = ProgressLine("received")
+    private func takeBackup(_ file: ClusterFile, _ patience: Patience, _ output: Output) throws -> String {
+        let progress = ProgressLine("received", isSilent: timing.scheduled)
         defer { progress.clear() }
-        return try BackupJob(
+        let job = BackupJob(
             repository: Repository(of: file),
-            settings: BackupJob.Settings(file, NodeChoice(file).source(named: node), threads: threads.jobs),
-            reporter: progress.reporter(output)
-        ).run().id
+            settings: BackupJob.Settings(file, try NodeChoice(file).source(named: node), threads: threads.jobs),
+            reporter: progress.reporter(output))
+        return try patience.run { try job.run().id }
     }
 
     // MARK: For a person

@@ -14,12 +14,15 @@ final class ProgressLine: Sendable {
 
     private let verb: String
     private let isTerminal: Bool
+    private let isSilent: Bool
     private let state = Monitor(State())
     private static let redrawInterval: UInt64 = 100_000_000
     private static let plainInterval: UInt64 = 10_000_000_000
 
-    init(_ verb: String) {
+    /// A silent one shows nothing: for logs that somebody keeps.
+    init(_ verb: String, isSilent: Bool = false) {
         self.verb = verb
+        self.isSilent = isSilent
         isTerminal = isatty(STDERR_FILENO) == 1
         state.change { $0.last = Deadline.now }
     }
@@ -37,7 +40,7 @@ final class ProgressLine: Sendable {
     private func show(_ done: Int, _ total: Int?, _ output: Output) {
         let now = Deadline.now
         let isDue = state.change { state in
-            guard now - state.last >= (isTerminal ? Self.redrawInterval : Self.plainInterval) else { return false }
+            guard !isSilent, now - state.last >= (isTerminal ? Self.redrawInterval : Self.plainInterval) else { return false }
             state.last = now
             state.isShown = true
             return true

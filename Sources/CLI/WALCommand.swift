@@ -25,10 +25,19 @@ struct WALReceiveCommand: ParsableCommand {
     @Option(help: "The node to stream from (default: the primary).")
     var node: String?
 
+    @Flag(help: "Where a receiver of this cluster runs already, end at once and well, without a word: for cron.")
+    var unlessRunning = false
+
+    @Option(help: ArgumentHelp("Write there instead of on stderr, and rename it to FILE.1 when it has 1 MiB.", valueName: "file"))
+    var log: String?
+
     func run() throws {
         let output = global.output
         let file = try global.repositoryFile(writes: true)
         let repository = Repository(of: file)
+        if unlessRunning, try LockFile.isHeld(repository.receiveLock) { return }
+        let log = log.map { OwnLog(path: FilePath($0)) }
+        try log?.take()
         let choice = NodeChoice(file)
         let name = node
         if let name { _ = try choice.source(named: name) }
@@ -40,7 +49,10 @@ struct WALReceiveCommand: ParsableCommand {
                 connection: { try choice.source(named: name).connection }, application: "pgark",
                 slot: .permanent(file.repository.slot),
                 level: file.repository.compression),
-            reporter: Reporter(note: { output.note("\(Timestamp.now.shortText) \($0)") }))
+            reporter: Reporter(note: { text in
+                try? log?.take()  // where no new file can be begun, the one before goes on
+                output.note("\(Timestamp.now.shortText) \(text)")
+            }))
         try receiver.run()
         output.note("\(Timestamp.now.shortText) WAL stream: ended in order")
     }

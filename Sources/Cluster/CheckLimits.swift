@@ -16,6 +16,10 @@ enum CheckLimits {
     static let budgetShare = 0.8
     /// Of a slot that nobody reads: so long before its budget ends somebody should know.
     static let budgetSeconds = 3600.0
+    /// A backup takes its time, and may wait for another one's end before.
+    static let scheduleMargin = 3600.0
+    /// Housekeeping is hourly; what keeps it away may take a working day.
+    static let maintenanceSeconds = 24.0 * 3600
     /// One for the base backup, one for the WAL that goes with it.
     static let sparesForBackup = 2
 }

@@ -37,6 +37,8 @@ package enum CheckName: String, Sendable, CaseIterable, Encodable {
     case redundancy
     case backupHealth = "backup-health"
     case failedBackups = "failed-backups"
+    case backupSchedule = "backup-schedule"
+    case maintenance
 }
 
 /// The outcome of one check: the fact, and the remedy where there is something to remedy.

@@ -23,6 +23,7 @@ package struct Checks: Sendable {
         let all =
             nodes + standbys + ClusterChecks(view: view).results + RepositoryChecks(view: view).results
             + ReceiverChecks(view: view).results + BackupChecks(view: view).results
+            + ScheduleChecks(view: view).results
         return all.filter { names.contains($0.name) }
     }
 

@@ -109,6 +109,10 @@ package struct ClusterFile: Sendable {
         package var minimumRedundancy = 1
         /// What `maintain` keeps; without a window and a redundancy, everything.
         package var retention = RetentionPolicy()
+        /// When `apply` has backups taken, by the clock of the repository's host; nil for never.
+        package var schedule: CronExpression? = Schedules.backup
+        /// It stands in the file, and so holds whoever sees to it.
+        package var scheduleIsGiven = false
     }
 
     package struct ReplicationSettings: Sendable {

@@ -282,7 +282,8 @@ struct ClusterFileParser {
         var settings = ClusterFile.BackupSettings()
         guard let mapping = top.mapping("backup", example: "backup: { maximum_age: 26h }", &problems) else { return settings }
         mapping.checkKeys(
-            known: ["maximum_age", "minimum_redundancy", "retention"], planned: ["schedule", "drill"], &problems)
+            known: ["schedule", "maximum_age", "minimum_redundancy", "retention"], planned: ["drill"], &problems)
+        schedule(mapping, &settings)
         settings.maximumAgeSeconds = mapping.value(
             "maximum_age", expected: "a span of time such as 26h or 7d (units: s, min, h, d, w)", &problems, DurationText.seconds)
         let redundancy = mapping.value("minimum_redundancy", expected: "a whole number, 0 or more", &problems) {
@@ -291,6 +292,18 @@ struct ClusterFileParser {
         if let redundancy { settings.minimumRedundancy = redundancy }
         retention(mapping, &settings)
         return settings
+    }
+
+    private mutating func schedule(_ backup: YAMLMapping, _ settings: inout ClusterFile.BackupSettings) {
+        guard let text = backup.text("schedule", &problems) else { return }
+        settings.scheduleIsGiven = true
+        if text.value == "none" { return settings.schedule = nil }
+        do throws(CronExpression.Problem) { settings.schedule = try CronExpression(text.value) } catch {
+            problems.add(
+                text.position,
+                "\"backup.schedule\" must be minute, hour, day, month and weekday as in crontab(5), such as \"0 1 * * *\", "
+                    + "or @daily or none, not \"\(text.value)\": \(error.reason)")
+        }
     }
 
     private mutating func retention(_ backup: YAMLMapping, _ settings: inout ClusterFile.BackupSettings) {

@@ -1,5 +1,6 @@
 import Postgres
 package import PostgresModel
+import Storage
 
 /// Everything that is known about a cluster at one moment, and what follows from it without asking anybody again.
 package struct ClusterView: Sendable {
@@ -8,6 +9,8 @@ package struct ClusterView: Sendable {
     package let nodes: [NodeObservation]
     package let repository: RepositoryFacts
     package let time: Timestamp
+    /// How far this host's clock is from UTC at a moment, in seconds: schedules go by it.
+    package var zone: @Sendable (Timestamp) -> Int = { $0.localOffsetSeconds }
 
     package init(file: ClusterFile, nodes: [NodeObservation], repository: RepositoryFacts, time: Timestamp) {
         self.file = file

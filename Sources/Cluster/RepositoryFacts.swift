@@ -19,6 +19,10 @@ package struct RepositoryFacts: Sendable {
     package var gaps: [StoredWAL.Gap] = []
     /// Newest first, with those that run or failed.
     package var backups: [Backup] = []
+    /// Since when systemd or cron has been told by us to do what is due; nil where none has.
+    package var scheduledSince: Timestamp?
+    /// When `maintain` came to its end last.
+    package var maintained: Timestamp?
 
     package struct Receiver: Sendable {
         package var isRunning = false
@@ -41,6 +45,7 @@ package struct RepositoryFacts: Sendable {
             package var beginLSN: LSN
             package var endLSN: LSN
             package var timeline: TimelineID
+            package var beginTime: Timestamp
             package var endTime: Timestamp
             package var dataBytes: ByteCount
             package var badPages: Int

@@ -9,6 +9,7 @@ extension RepositoryFacts {
     package static func read(_ settings: ClusterFile.RepositorySettings, cluster: String) -> RepositoryFacts {
         var facts = RepositoryFacts(path: settings.path)
         do {
+            facts.scheduledSince = try scheduledSince(cluster)
             try facts.fill(from: Repository(root: settings.path, cluster: cluster))
         } catch let failure as Failure {
             facts.failure = failure
@@ -16,6 +17,12 @@ extension RepositoryFacts {
             facts.failure = Failure(.internalError, "could not read the repository \(settings.path): \(error)")
         }
         return facts
+    }
+
+    private static func scheduledSince(_ cluster: String) throws -> Timestamp? {
+        let names = ServiceNames(cluster)
+        return try [names.cron, ServiceNames.path(ofUnit: names.timer("maintain"))]
+            .compactMap { try Directory.status($0)?.modified }.max()
     }
 
     private mutating func fill(from repository: Repository) throws {
@@ -29,6 +36,7 @@ extension RepositoryFacts {
         let inventory = try Inventory(repository)
         try readWAL(inventory)
         try readBackups(inventory)
+        maintained = try repository.lastMaintenance()
     }
 
     private static func allows(writing repository: Repository, _ system: Repository.System?) -> Bool {
@@ -58,8 +66,9 @@ extension RepositoryFacts {
                 id: entry.id, status: Backup.Status(rawValue: entry.status.rawValue) ?? .failed,
                 content: entry.record.map { record in
                     Backup.Content(
-                        beginLSN: record.beginLSN, endLSN: record.endLSN, timeline: record.timeline, endTime: record.endTime,
-                        dataBytes: ByteCount(record.dataBytes), badPages: record.badPages.count,
+                        beginLSN: record.beginLSN, endLSN: record.endLSN, timeline: record.timeline,
+                        beginTime: record.beginTime, endTime: record.endTime, dataBytes: ByteCount(record.dataBytes),
+                        badPages: record.badPages.count,
                         configurationMissing: record.configurationMissing,
                         isRestorable: wal[record.systemIdentifier]?.isWhole(
                             from: record.beginLSN, to: record.endLSN, on: record.timeline) ?? false)

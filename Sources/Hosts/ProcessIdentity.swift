@@ -1,6 +1,6 @@
 import Glibc
 import Postgres
-import PostgresModel
+package import PostgresModel
 import Storage
 package import SystemPackage
 
@@ -28,6 +28,15 @@ package struct ProcessIdentity: Codable, Equatable, Sendable {
             return ProcessIdentity(pid: pid)
         }
         return nil
+    }
+
+    /// By the clock as it is set now.
+    package var startTime: Timestamp {
+        var sinceBoot = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &sinceBoot)
+        let age =
+            Double(sinceBoot.tv_sec) + Double(sinceBoot.tv_nsec) / 1e9 - Double(startTicks) / Double(sysconf(Int32(_SC_CLK_TCK)))
+        return .now - age
     }
 
     package var isRunning: Bool {

@@ -120,7 +120,7 @@ package struct CivilTime: Sendable {
     package var clock: String { "\(padded(hour, 2)):\(padded(minute, 2)):\(padded(second, 2))" }
 
     /// Days since 1970-01-01, by eras of 400 years that begin on 1 March.
-    static func dayNumber(_ year: Int, _ month: Int, _ day: Int) -> Int64 {
+    package static func dayNumber(_ year: Int, _ month: Int, _ day: Int) -> Int64 {
         let y = month <= 2 ? year - 1 : year
         let era = (y >= 0 ? y : y - 399) / 400
         let yearOfEra = y - era * 400
@@ -129,7 +129,7 @@ package struct CivilTime: Sendable {
         return Int64(era * 146_097 + dayOfEra - 719_468)
     }
 
-    static func civil(fromDayNumber number: Int64) -> (Int, Int, Int) {
+    package static func civil(fromDayNumber number: Int64) -> (Int, Int, Int) {
         let z = Int(number) + 719_468
         let era = (z >= 0 ? z : z - 146_096) / 146_097
         let dayOfEra = z - era * 146_097

@@ -240,6 +240,19 @@ package struct Repository: Sendable {
         return try lock(receiveLock, "pgark wal receive", to: "receive WAL")
     }
 
+    /// Held by what a timer runs, from before it waits for others until it ends; nil where the run before still does.
+    package func lockForScheduled(_ command: String) throws -> LockFile? {
+        try Self.reaching(root) {
+            try Directory.create(locks, permissions: Self.directoryPermissions)
+            return try LockFile.take(locks.appending("scheduled-\(command).lock"), purpose: "pgark \(command) --scheduled")
+        }
+    }
+
+    /// Throws where somebody holds the lock for writing now.
+    package func requireIdle(to verb: String) throws {
+        if try Directory.exists(locks) { _ = try lockForWriting(to: verb) }
+    }
+
     private func lock(_ path: FilePath, exclusive: Bool = true, _ purpose: String, to verb: String) throws -> LockFile {
         try Self.reaching(root) { try LockFile.require(path, exclusive: exclusive, purpose: purpose, to: verb) }
     }

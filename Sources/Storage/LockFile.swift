@@ -54,6 +54,12 @@ package final class LockFile {
         return text?.isEmpty == true ? nil : text
     }
 
+    /// The process that holds the lock exclusively, nil where none does.
+    package static func holdingProcess(_ path: FilePath) throws -> Int32? {
+        guard try isHeld(path), let words = try holder(path)?.split(separator: " ") else { return nil }
+        return words.last.flatMap { Int32($0) }
+    }
+
     /// True while some process holds the lock exclusively.
     package static func isHeld(_ path: FilePath) throws -> Bool {
         guard try Directory.exists(path) else { return false }

@@ -55,6 +55,66 @@ import Testing
         #expect(remark.hint?.isEmpty == false)
     }
 
+    // MARK: Schedules
+
+    /// The example's newest backup began 61 minutes before `now`, which is 2027-01-15 08:00 UTC.
+    private func scheduled(_ schedule: String?, ageHours: Double, change: (inout Example) -> Void = { _ in }) throws
+        -> CheckResult?
+    {
+        var example = try Example()
+        if let schedule {
+            example.file.backup.schedule = schedule == "none" ? nil : try CronExpression(schedule)
+            example.file.backup.scheduleIsGiven = true
+        }
+        example.facts.backups[0].content!.beginTime = Example.now - ageHours * 3600
+        change(&example)
+        return example.results.first { $0.name == .backupSchedule }
+    }
+
+    @Test(
+        arguments: [
+            (nil, 7.0, .ok), (nil, 7.5, .warning), (nil, 31.0, .warning), (nil, 31.5, .failed), ("30 6 * * *", 24.0, .warning),
+            ("30 7 * * *", 24.0, .ok), ("0 * * * *", 1.5, .ok), ("0 * * * *", 2.5, .warning), ("0 * * * *", 3.5, .failed),
+            ("0 1 * * 0", 24.0 * 5, .ok), ("0 1 * * 0", 24.0 * 6, .warning), ("0 1 * * 0", 24.0 * 13, .failed),
+            ("none", 1000.0, nil),
+        ] as [(String?, Double, CheckResult.Outcome?)])
+    func aBackupThatItsScheduleMissesIsSaid(_ schedule: String?, _ ageHours: Double, _ outcome: CheckResult.Outcome?) throws {
+        #expect(try scheduled(schedule, ageHours: ageHours)?.result == outcome)
+    }
+
+    @Test func aScheduleIsJudgedFromItsBeginAndWhereThereIsOne() throws {
+        // Nobody wrote it down, and nothing of ours runs here.
+        #expect(try scheduled(nil, ageHours: 100) { $0.facts.scheduledSince = nil } == nil)
+        #expect(try scheduled("0 1 * * *", ageHours: 100) { $0.facts.scheduledSince = nil }?.result == .failed)
+        #expect(try scheduled("0 1 * * *", ageHours: 100) { $0.facts.scheduledSince = Example.now - 3600.0 }?.result == .ok)
+        let running = RepositoryFacts.Backup(id: "20270115T075000Z", status: .running)
+        #expect(try scheduled("0 1 * * *", ageHours: 24) { $0.facts.backups.insert(running, at: 0) }?.result == .ok)
+        #expect(try scheduled("0 1 * * *", ageHours: 24)?.result == .warning)
+        // The host's clock is what counts: nine hours east it is 17:00, and 16:30 has been half an hour ago.
+        #expect(try scheduled("30 16 * * *", ageHours: 23) { $0.zone = 9 * 3600 }?.result == .ok)
+        #expect(try scheduled("30 16 * * *", ageHours: 23)?.result == .warning)
+    }
+
+    @Test(
+        arguments: [
+            (1.0, 30.0, .ok), (23.9, 30.0, .ok), (24.1, 30.0, .warning), (nil, 0.5, .ok), (nil, 2.0, .warning),
+        ] as [(Double?, Double, CheckResult.Outcome)])
+    func housekeepingThatDoesNotHappenIsSaid(_ hours: Double?, _ scheduledDays: Double, _ outcome: CheckResult.Outcome) throws {
+        var example = try Example()
+        example.facts.maintained = hours.map { Example.now - $0 * 3600 }
+        example.facts.scheduledSince = Example.now - scheduledDays * 86400
+        #expect(example.results.first { $0.name == .maintenance }?.result == outcome)
+    }
+
+    @Test func housekeepingOfOnesOwnIsWatchedWhereItHasSomethingToDo() throws {
+        var example = try Example()
+        example.facts.scheduledSince = nil
+        example.facts.maintained = Example.now - 2 * 86400.0
+        #expect(!example.results.contains { $0.name == .maintenance })
+        example.file.backup.retention = RetentionPolicy(redundancy: 2)
+        #expect(example.results.first { $0.name == .maintenance }?.result == .warning)
+    }
+
     static let serverCases: [Case] = [
         Case("an old server", .version, .failed, "node1", "14.9") { $0.primary.version = ServerVersion(number: 140_009) },
         Case("no HBA line for replication", .replicationConnection, .failed, "node1", "host replication pgark") {

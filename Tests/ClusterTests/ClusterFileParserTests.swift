@@ -117,6 +117,25 @@ import Testing
         #expect(found.count == 1 && found[0].contains(reason), "\(found)")
     }
 
+    @Test func backupsAreScheduledUnlessSomebodySaysOtherwise() throws {
+        let standard = try parse(Self.smallest).backup
+        #expect(standard.schedule?.line == "0 1 * * *" && !standard.scheduleIsGiven)
+        let given = try parse(Self.smallest + "\nbackup: { schedule: \"@weekly\" }").backup
+        #expect(given.schedule?.line == "0 0 * * 0" && given.scheduleIsGiven)
+        let none = try parse(Self.smallest + "\nbackup: { schedule: none }").backup
+        #expect(none.schedule == nil && none.scheduleIsGiven)
+    }
+
+    @Test(arguments: [
+        ("\"0 25 * * *\"", "6:21: \"backup.schedule\" must be minute, hour, day", "the hour \"25\" is not a number from 0 to 23"),
+        ("daily", "6:21:", "it has 1 field, not"), ("[1, 2]", "6:21:", "must be one value"), ("@daily", "6:21:", "needs quotes"),
+        ("* * * * *", "6:22:", "needs quotes"),
+    ])
+    func whatIsNoScheduleIsSaid(_ value: String, _ position: String, _ reason: String) {
+        let found = problems(Self.smallest + "\nbackup: { schedule: \(value) }")
+        #expect(found.count == 1 && found[0].hasPrefix(position) && found[0].contains(reason), "\(found)")
+    }
+
     @Test func everyProblemOfAFileIsReportedAtOnceInItsOrder() {
         let found = problems(
             """
@@ -145,7 +164,7 @@ import Testing
         #expect(found[0].hasPrefix("6:1: unknown key \"\(key)\" (did you mean \"\(meant)\"?)"))
     }
 
-    @Test(arguments: ["failover: { mode: manual }", "backup: { schedule: daily }"])
+    @Test(arguments: ["failover: { mode: manual }", "backup: { drill: weekly }"])
     func aKeyOfALaterVersionIsSaidToBeOne(_ line: String) {
         let found = problems(Self.smallest + "\n" + line)
         #expect(found.count == 1)

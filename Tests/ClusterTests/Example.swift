@@ -13,6 +13,8 @@ struct Example {
     var third: ServerObservation?
     var standbyFailure = Failure(.serverUnreachable, "could not connect to PostgreSQL at b:5432: Connection refused")
     var facts: RepositoryFacts
+    /// Seconds east of Greenwich.
+    var zone = 0
 
     static let now = Timestamp(seconds: 1_800_000_000)
     static let system = SystemIdentifier(rawValue: 7_000_000_000_000_000_001)
@@ -102,6 +104,8 @@ struct Example {
         facts.systemIdentifier = system
         facts.receiver = .init(isRunning: true, receivedLSN: end, timeline: .first, durableLSN: end)
         facts.segmentCount = 5
+        facts.scheduledSince = now - 30 * 86400.0
+        facts.maintained = now - 1800.0
         facts.backups = [backup("20270115T080000Z", ageSeconds: 3600, begin: "0/2000028", end: "0/2000120")]
         return facts
     }
@@ -111,17 +115,20 @@ struct Example {
             id: id, status: .done,
             content: .init(
                 beginLSN: LSN(begin)!, endLSN: LSN(end)!, timeline: .first,
+                beginTime: Timestamp(microseconds: now.microseconds - (ageSeconds + 60) * 1_000_000),
                 endTime: Timestamp(microseconds: now.microseconds - ageSeconds * 1_000_000), dataBytes: ByteCount(30 << 20),
                 badPages: 0, configurationMissing: [], isRestorable: true))
     }
 
     var view: ClusterView {
-        ClusterView(
+        var view = ClusterView(
             file: file,
             nodes: [
                 NodeObservation(node: "node1", state: .reached(primary)),
                 NodeObservation(node: "node2", state: standby.map { .reached($0) } ?? .unreachable(standbyFailure)),
             ] + (third.map { [NodeObservation(node: "node3", state: .reached($0))] } ?? []), repository: facts, time: Self.now)
+        view.zone = { [zone] _ in zone }
+        return view
     }
 
     var results: [CheckResult] { Checks(view).results() }

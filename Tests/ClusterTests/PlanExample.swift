@@ -30,7 +30,7 @@ struct PlanExample {
         var example = PlanExample(repository: host())
         example.repository.repository = RepositoryHostFacts(
             hasAccount: false, directoryOwner: nil, clusterFile: nil, passfile: nil, programDigest: nil, ownDigest: "d",
-            receiverIsRunning: false, unit: nil, cron: nil, backups: 0, seed: nil)
+            receiverIsRunning: false, serviceFiles: [:], units: [:], backups: 0, seed: nil)
         for node in try example.file.nodes {
             example.nodes[node.name] = host()
             example.nodes[node.name]!.instance = instance(try example.file, node)
@@ -106,12 +106,13 @@ struct PlanExample {
         repository.repository = RepositoryHostFacts(
             hasAccount: true, directoryOwner: "pgark", clusterFile: text,
             passfile: try secrets.filled(Planner.repositoryPasswords(file)), programDigest: "d", ownDigest: "d",
-            receiverIsRunning: true, unit: nil, cron: nil, backups: 1, seed: nil)
+            receiverIsRunning: true, receiverStarted: 2000, receiverInputsChanged: 1000,
+            serviceFiles: ServiceFiles(file).texts(for: .cron), units: [:], backups: 1, seed: nil)
     }
 
     static func host() -> HostFacts {
         HostFacts(
-            hostName: "h", isRoot: true, clock: 0, hasSystemd: false, hasCron: false, hasApt: true, instance: nil, repository: nil
+            hostName: "h", isRoot: true, clock: 0, hasSystemd: false, hasCron: true, hasApt: true, instance: nil, repository: nil
         )
     }
 

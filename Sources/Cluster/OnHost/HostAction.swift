@@ -32,8 +32,23 @@ package enum HostAction: Codable, Sendable, Equatable {
     case makeRepository(path: String, account: String)
     case installProgram
     case writeFile(path: String, text: String, account: String, permissions: UInt32)
-    case enableUnit(String)
-    case startReceiver(configuration: String, account: String)
+    /// Makes systemd read its files again, and starts these anew.
+    case enableUnits([String])
+    /// Stops and disables these, and removes their files, where they are ours.
+    case removeUnits([String])
+    case removeFile(String)
+    /// Begins the WAL receiver in the background, instead of one that runs.
+    case startReceiver(ReceiverStart)
+    case stopReceiver(repository: String, cluster: String)
+}
+
+package struct ReceiverStart: Codable, Sendable, Equatable {
+    package var repository: String
+    package var cluster: String
+    package var account: String
+    package var command: [String]
+    /// Where it writes its log, where it does that itself.
+    package var log: String?
 }
 
 /// The files that a server's place has of us.
@@ -73,8 +88,11 @@ extension HostAction {
         case .makeRepository(let path, _): "directory \(path)"
         case .installProgram: "install pgark"
         case .writeFile(let path, _, _, _): "write \(path)"
-        case .enableUnit(let name): "start \(name)"
+        case .enableUnits(let names): "start \(names.joined(separator: ", "))"
+        case .removeUnits(let names): "remove \(names.joined(separator: ", "))"
+        case .removeFile(let path): "remove \(path)"
         case .startReceiver: "start the WAL receiver"
+        case .stopReceiver: "stop the WAL receiver"
         }
     }
 }

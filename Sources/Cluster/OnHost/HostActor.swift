@@ -2,6 +2,7 @@ import Glibc
 import Hosts
 import Postgres
 import PostgresModel
+import Repository
 import Storage
 import SystemPackage
 
@@ -31,8 +32,12 @@ struct HostActor {
         case .installProgram: try RepositoryHost.installProgram()
         case .writeFile(let path, let text, let account, let permissions):
             try RepositoryHost.write(text, to: path, account, permissions)
-        case .enableUnit(let name): try RepositoryHost.enable(name)
-        case .startReceiver(let configuration, let account): try RepositoryHost.startReceiver(configuration, account)
+        case .enableUnits(let names): try RepositoryServices.enable(names)
+        case .removeUnits(let names): try RepositoryServices.remove(units: names)
+        case .removeFile(let path): try RepositoryServices.remove(FilePath(path))
+        case .startReceiver(let start): try RepositoryServices.start(start)
+        case .stopReceiver(let repository, let cluster):
+            try RepositoryServices.stopReceiver(of: Repository(root: FilePath(repository), cluster: cluster))
         }
         return nil
     }

@@ -159,11 +159,24 @@ package struct RepositoryHostFacts: Codable, Sendable, Equatable {
     package var programDigest: String?
     package var ownDigest: String
     package var receiverIsRunning: Bool
-    package var unit: String?
-    package var cron: String?
+    /// When the receiver began, in seconds since 1970; nil where none runs, or that cannot be known.
+    package var receiverStarted: Double?
+    /// When what it reads at its begin was changed last.
+    package var receiverInputsChanged: Double?
+    /// What lies at the paths of `ServiceNames`.
+    package var serviceFiles: [String: String]
+    /// What systemd knows, by name.
+    package var units: [String: Unit]
     package var backups: Int
     /// What a standby could be made of; nil where no backup leads to the end of the stored WAL.
     package var seed: Seed?
+
+    package struct Unit: Codable, Sendable, Equatable {
+        package var isActive: Bool
+        package var isEnabled: Bool
+        /// Its file changed after systemd read it.
+        package var needsReload: Bool
+    }
 
     package struct Seed: Codable, Sendable, Equatable {
         package var backup: String

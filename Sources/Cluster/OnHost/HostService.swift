@@ -41,7 +41,7 @@ package enum HostService {
         return HostFacts(
             hostName: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), isRoot: isRoot,
             clock: Timestamp.now.seconds, hasSystemd: access("/run/systemd/system", F_OK) == 0,
-            hasCron: access("/usr/sbin/cron", X_OK) == 0 && access("/run/crond.pid", F_OK) == 0,
+            hasCron: try RepositoryServices.cronIsRunning(),
             hasApt: access("/usr/bin/apt-get", X_OK) == 0,
             instance: try questions.instance.map { try InstanceObserver(questions: $0).facts() }, repository: repository)
     }

@@ -9,7 +9,6 @@ import SystemPackage
 /// What the repository's host has of us beside the repository: an account, the program, the cluster file, who keeps it running.
 enum RepositoryHost {
     static let program: FilePath = "/usr/local/bin/pgark"
-    static let units: FilePath = "/etc/systemd/system"
 
     static func facts(_ questions: RepositoryQuestions, cluster: String) throws -> RepositoryHostFacts {
         let path = FilePath(questions.path)
@@ -21,7 +20,9 @@ enum RepositoryHost {
             clusterFile: try SmallFile.readText(configuration(cluster)), passfile: try SmallFile.readText(passfile(cluster)),
             programDigest: try digest(of: program), ownDigest: try OwnProgram.digest(),
             receiverIsRunning: try LockFile.isHeld(repository.receiveLock),
-            unit: try SmallFile.readText(units.appending(unit(cluster))), cron: try SmallFile.readText(cron(cluster)),
+            receiverStarted: try RepositoryServices.receiver(of: repository)?.startTime.seconds,
+            receiverInputsChanged: try RepositoryServices.receiverInputsChanged(cluster),
+            serviceFiles: try RepositoryServices.files(cluster), units: try RepositoryServices.units(cluster),
             backups: try owner == nil ? 0 : Catalogue(repository).records().count, seed: owner == nil ? nil : try seed(repository)
         )
     }
@@ -66,8 +67,6 @@ enum RepositoryHost {
 
     static func configuration(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).yaml") }
     static func passfile(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).pgpass") }
-    static func cron(_ cluster: String) -> FilePath { FilePath("/etc/cron.d/pgark-\(cluster)") }
-    static func unit(_ cluster: String) -> String { "pgark-\(cluster)-receive.service" }
 
     private static func digest(of path: FilePath) throws -> String? {
         guard try Directory.exists(path) else { return nil }
@@ -84,7 +83,7 @@ enum RepositoryHost {
         ).run()
     }
 
-    private static func account(_ name: String) throws -> Account {
+    static func account(_ name: String) throws -> Account {
         if let account = Account(named: name) { return account }
         throw Failure(.unsupported, "could not find the account \"\(name)\"", hint: "See what is missing: pgark plan")
     }
@@ -106,21 +105,5 @@ enum RepositoryHost {
         let path = FilePath(path)
         try Directory.create(path.removingLastComponent(), permissions: 0o755)
         try SmallFile.write(text, to: path, permissions: permissions, owner: name == "root" ? nil : account(name).owner)
-    }
-
-    static func enable(_ unit: String) throws {
-        try Command("/usr/bin/systemctl", ["daemon-reload"]).run()
-        try Command("/usr/bin/systemctl", ["enable", unit]).run()
-        try Command("/usr/bin/systemctl", ["restart", unit]).run()
-    }
-
-    /// In the background, where nothing supervises it.
-    static func startReceiver(_ configuration: String, _ name: String) throws {
-        let account = try account(name)
-        var command = Command(program, ["wal", "receive", "--config", configuration])
-        command.directory = "/"
-        let log = account.home.appending("receiver.log")
-        try SmallFile.write("", to: log, owner: account.owner)
-        _ = try (Owner.current.isRoot ? account.running(command) : command).start(log: log)
     }
 }

@@ -52,7 +52,7 @@ extension Planner {
                 .writeFile(path: configuration, text: text, account: "root", permissions: 0o644),
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
-        planService(host, found, account, configuration)
+        planServices(host, found, isRenewed: found.programDigest != found.ownDigest || found.clusterFile != text)
         remarkUnknownPasswords()
     }
 
@@ -84,44 +84,6 @@ extension Planner {
         add(Self.repository, action, changes, needs: [Self.repository])
     }
 
-    private mutating func planService(
-        _ host: HostFacts, _ found: RepositoryHostFacts, _ account: String, _ configuration: String
-    ) {
-        func change(_ object: String, from: String?, to: String) -> Plan.Change {
-            self.change(from == nil ? .create : .change, object, from: from.map { _ in "another" }, to: to)
-        }
-        switch service(host) {
-        case .systemd:
-            let name = RepositoryHost.unit(file.name), text = unit(account, configuration)
-            if found.unit != text {
-                add(
-                    .writeFile(path: "\(RepositoryHost.units)/\(name)", text: text, account: "root", permissions: 0o644),
-                    [change(name, from: found.unit, to: "keeps the WAL receiver running")])
-            }
-            if found.unit != text || !found.receiverIsRunning {
-                add(.enableUnit(name), [change(Self.receiver, from: found.receiverIsRunning ? "" : nil, to: "running")])
-            }
-        case .cron, .none, .automatic:
-            if service(host) == .cron, found.cron != cron(account, configuration) {
-                add(
-                    .writeFile(
-                        path: RepositoryHost.cron(file.name).string, text: cron(account, configuration), account: "root",
-                        permissions: 0o644),
-                    [change("\(RepositoryHost.cron(file.name))", from: found.cron, to: "keeps the WAL receiver running")])
-            }
-            if !found.receiverIsRunning {
-                add(
-                    .startReceiver(configuration: configuration, account: account),
-                    [change(Self.receiver, from: nil, to: "running")])
-            }
-        }
-    }
-
-    private func service(_ host: HostFacts) -> ClusterFile.RepositorySettings.Service {
-        guard file.repository.service == .automatic else { return file.repository.service }
-        return host.hasSystemd ? .systemd : host.hasCron ? .cron : .none
-    }
-
     // MARK: Texts
 
     static func repositoryPasswords(_ file: ClusterFile, _ secrets: Secrets = Secrets()) -> String {
@@ -135,35 +97,6 @@ extension Planner {
                 : connection.places.map { Passfile.line($0.host, $0.port, connection.user ?? "*", Secrets.password(of: key)) }
         }
         return "# Written by `pgark apply`.\n" + (managed + protected).map { $0 + "\n" }.joined()
-    }
-
-    private func unit(_ account: String, _ configuration: String) -> String {
-        """
-        # Written by `pgark apply`.
-        [Unit]
-        Description=pgark WAL receiver of the cluster \(file.name)
-        After=network-online.target
-        Wants=network-online.target
-
-        [Service]
-        User=\(account)
-        ExecStart=\(RepositoryHost.program) wal receive --config \(configuration)
-        Restart=always
-        RestartSec=5
-
-        [Install]
-        WantedBy=multi-user.target
-
-        """
-    }
-
-    /// A receiver that runs already is no reason to say anything; one that fails writes why to the system's log.
-    private func cron(_ account: String, _ configuration: String) -> String {
-        """
-        # Written by `pgark apply`.
-        * * * * * \(account) \(RepositoryHost.program) wal receive --config \(configuration) >/dev/null 2>&1
-
-        """
     }
 }
 
