@@ -58,7 +58,8 @@ final class YAMLDocument {
         let begun = parser.context.map { " (\(String(cString: $0)), begun in line \(parser.context_mark.line + 1))" } ?? ""
         // What YAML gives a meaning of its own: @daily, %a, * * * * *
         let hint =
-            what.contains("cannot start any token") || begun.contains("scanning an alias") ? "; a value that begins so needs quotes" : ""
+            what.contains("cannot start any token") || begun.contains("scanning an alias")
+            ? "; a value that begins so needs quotes" : ""
         return Problem(position: Position(parser.problem_mark), reason: "this is not YAML: \(what)\(begun)\(hint)")
     }
 }

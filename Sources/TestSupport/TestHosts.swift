@@ -104,11 +104,14 @@ package final class TestHost: Sendable {
     /// The first process of its space, as we see it.
     package let process: Int32
     private let holder: Int32
+    /// Beside the others', what is its own and nobody sees there.
+    var directory: FilePath { root }
     private let root: FilePath
 
     /// What a host has for itself beside /etc and /run.
     static let privatePlaces = [
-        "/var/lib/postgresql", "/var/log/postgresql", "/usr/local/bin", "/var/lib/pgark", "/var/lib/pgark-apply",
+        "/var/lib/postgresql", "/var/log/postgresql", "/var/log/pgark", "/usr/local/bin", "/var/lib/pgark",
+        "/var/lib/pgark-apply",
         "/etc/postgresql",
     ]
 

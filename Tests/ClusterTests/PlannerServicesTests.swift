@@ -28,7 +28,9 @@ struct PlannerServicesTests {
         }
     }
 
-    private static func titles(_ example: PlanExample) throws -> [String] { try example.plan().steps.filter { $0.host == Planner.repository }.map(\.action.title) }
+    private static func titles(_ example: PlanExample) throws -> [String] {
+        try example.plan().steps.filter { $0.host == Planner.repository }.map(\.action.title)
+    }
 
     // MARK: Nothing to do
 
