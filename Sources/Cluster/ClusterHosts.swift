@@ -89,7 +89,7 @@ package final class ClusterHosts: Sendable {
             instance: InstanceQuestions(
                 node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data,
                 port: placement.port, installs: file.postgres.installs,
-                settings: DesiredFiles.settingNames + ManagedParameters.matchedByStandbys + file.postgres.parameters.map(\.name)))
+                settings: DesiredFiles.settingNames + file.postgres.parameters.map(\.name)))
     }
 
     // MARK: Action

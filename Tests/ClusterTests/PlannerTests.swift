@@ -71,6 +71,39 @@ struct PlannerTests {
         #expect(plan.blocked.map(\.node) == ["node0"] && plan.blocked[0].reason.contains("of another system (5)"), "\(plan)")
     }
 
+    @Test("gives a standby as much as its primary has by other files, and both what replication needs; done, nothing is left")
+    func requiredSettings() throws {
+        var example = try PlanExample.converged()
+        func set(_ node: String, _ name: String, _ value: String) {
+            example.nodes[node]!.instance!.server!.settings[name] = .init(
+                value: value, text: value, source: "configuration file", file: "/data/postgresql.conf", isPending: false,
+                context: "postmaster")
+        }
+        for node in ["node1", "node2"] {
+            set(node, "max_locks_per_transaction", node == "node1" ? "256" : "64")
+            set(node, "max_wal_senders", "3")
+            set(node, "wal_level", node == "node1" ? "minimal" : "logical")
+        }
+        let lines = try example.lines()
+        for wanted in [
+            "+ node2: setting max_locks_per_transaction: 64 → 256 (restart)", "+ node1: setting max_wal_senders: 3 → 5 (restart)",
+            "+ node2: setting max_wal_senders: 3 → 5 (restart)", "+ node1: setting wal_level: minimal → replica (restart)",
+        ] { #expect(lines.contains(wanted), "\(lines)") }
+        #expect(!lines.contains { $0.contains("node1: setting max_locks") || $0.contains("node2: setting wal_level") })
+        let restarts = try example.plan().changes.filter { $0.object == "server" }.map(\.node)
+        #expect(restarts == ["node2", "node1"])
+
+        for node in ["node1", "node2"] {
+            let plan = try example.plan()
+            for step in plan.steps where step.host == node {
+                guard case .writeFiles(_, let files) = step.action else { continue }
+                example.nodes[node]!.instance!.include = files.include
+                for (name, value) in SettingsText.values(files.include) { set(node, name, value) }
+            }
+        }
+        #expect(try example.lines() == [])
+    }
+
     // MARK: Rejoin
 
     @Test("rewinds a node that is to rejoin, on a copy, after the primary's checkpoint; without room it says how")

@@ -15,12 +15,15 @@ struct DesiredFiles {
     let repositoryAddress: String?
     /// Settings that stay as they are, on a server that was there before us.
     var untouched: Set<String> = []
+    /// What it must have besides (`RequiredSettings`).
+    var required: [(name: String, value: String)] = []
 
     /// Those that are not the user's own.
-    static let settingNames = [
-        "listen_addresses", "port", "cluster_name", "unix_socket_directories", "hot_standby_feedback", "wal_log_hints",
-        "summarize_wal", "max_slot_wal_keep_size", "primary_conninfo", "primary_slot_name", "recovery_min_apply_delay",
-    ]
+    static let settingNames =
+        [
+            "listen_addresses", "port", "cluster_name", "unix_socket_directories", "hot_standby_feedback", "wal_log_hints",
+            "summarize_wal", "max_slot_wal_keep_size", "primary_conninfo", "primary_slot_name", "recovery_min_apply_delay",
+        ] + RequiredSettings.names
 
     var files: InstanceFiles {
         InstanceFiles(include: include, accessRules: accessRules, passfile: passfile, isStandby: upstream != nil)
@@ -32,6 +35,7 @@ struct DesiredFiles {
     var settings: [(name: String, value: String)] {
         var settings = [("listen_addresses", listenAddresses), ("port", "\(placement.port)"), ("cluster_name", node.name)]
         if layout.kind == .plain { settings.append(("unix_socket_directories", layout.sockets)) }
+        settings += required.map { ($0.name, $0.value) }
         settings.append(("hot_standby_feedback", "on"))
         // Without checksums pg_rewind cannot tell otherwise what changed (PostgreSQL documentation: pg_rewind).
         if !hasChecksums { settings.append(("wal_log_hints", "on")) }

@@ -12,6 +12,8 @@ package struct Planner {
     /// Nodes that the file no longer has, and whose servers are to stop.
     let removed: [ClusterFile.Node]
     var plan = Plan()
+    /// Of the primary, while the nodes are planned.
+    var primaryFacts: InstanceFacts?
 
     package static func plan(
         _ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:],

@@ -3,6 +3,7 @@ import PostgresModel
 /// The servers: made, configured, restarted in the right order, followed.
 extension Planner {
     mutating func planNodes(_ states: [NodeState], _ primary: NodeState) throws {
+        primaryFacts = primary.facts
         let states = withLostOnes(states, primary)
         let sorted = [primary] + ordered(states.filter { $0.name != primary.name }, primary)  // upstreams before who follows them
         let usable = sorted.filter { state in !plan.blocked.contains { $0.node == state.name } }
@@ -71,7 +72,10 @@ extension Planner {
         DesiredFiles(
             file: file, node: state.node, placement: state.placement, layout: state.layout, major: state.major,
             hasChecksums: state.control?.hasChecksums ?? true, upstream: upstream?.node,
-            repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name], untouched: untouched(state))
+            repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name], untouched: untouched(state),
+            required: RequiredSettings(
+                own: state.facts, primary: primaryFacts, nodes: file.nodes.count { $0.placement != nil }
+            ).settings)
     }
 
     // MARK: One server
