@@ -105,6 +105,17 @@ package struct Output: Sendable {
         }
     }
 
+    /// Asks something that has no other way in; an empty answer is the standard one.
+    func ask(_ question: String, standard: String?) throws -> String {
+        FileHandleText.write(question + (standard.map { " [\($0)]" } ?? "") + ": ", to: STDERR_FILENO)
+        let typed = readLine()
+        try Interruption.check()
+        guard let typed else {
+            throw Failure(.confirmationNeeded, "could not ask \"\(question)\": the input ended; nothing was written")
+        }
+        return typed.isEmpty ? standard ?? "" : typed
+    }
+
     // MARK: Form
 
     enum Style: String { case faint = "2", good = "32", bad = "31", warning = "33", strong = "1" }

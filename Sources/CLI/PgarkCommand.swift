@@ -13,7 +13,7 @@ package struct PgarkCommand: ParsableCommand {
         subcommands: [
             BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
             MaintainCommand.self, UpgradeCommand.self,
-            PlanCommand.self, ApplyCommand.self, RejoinCommand.self, StandbyCommand.self, OnHostCommand.self,
+            InitCommand.self, PlanCommand.self, ApplyCommand.self, RejoinCommand.self, StandbyCommand.self, OnHostCommand.self,
             RestoreCommand.self, ExportCommand.self, WALCommand.self, SlotsCommand.self, StatusCommand.self, CheckCommand.self,
             LabCommand.self,
         ])

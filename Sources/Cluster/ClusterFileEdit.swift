@@ -9,7 +9,7 @@ package struct ClusterFileEdit {
 
     /// The file with one more node, the last one.
     package func adding(_ node: String, _ place: ClusterFile.Placement) throws -> ClusterFile {
-        let line = "\(node): \(Self.mapping(place))"
+        let line = "\(node): \(place.yaml)"
         guard let (lines, keys) = try block() else {
             throw refusal("add node \"\(node)\"", "Add this to \"nodes\" yourself: \(line)")
         }
@@ -32,16 +32,6 @@ package struct ClusterFileEdit {
         return try checked(text, "remove node \"\(node)\"", hint) { new in
             new.nodes.map(\.name) == file.nodes.map(\.name).filter { $0 != node }
         }
-    }
-
-    private static func mapping(_ place: ClusterFile.Placement) -> String {
-        var words = ["host: \(place.host)"]
-        if place.port != 5432 { words.append("port: \(place.port)") }
-        if place.ssh != place.host { words.append("ssh: \(place.ssh)") }
-        if let data = place.data { words.append("data: \(data)") }
-        if let upstream = place.upstream { words.append("upstream: \(upstream)") }
-        if let delay = place.delaySeconds { words.append("delay: \(Int(delay))s") }
-        return "{ \(words.joined(separator: ", ")) }"
     }
 
     // MARK: Lines

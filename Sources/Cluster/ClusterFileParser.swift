@@ -66,13 +66,17 @@ struct ClusterFileParser {
         return checkedName(text, of: "cluster")
     }
 
-    /// Names become directories and labels: letters, digits, - and _.
-    private mutating func checkedName(_ text: Located<String>, of what: String) -> String? {
-        let isAllowed = text.value.utf8.allSatisfy {
+    static func isName(_ text: String) -> Bool {
+        let isAllowed = text.utf8.allSatisfy {
             (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
                 || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
         }
-        if isAllowed, (1...63).contains(text.value.utf8.count), !text.value.hasPrefix("-") { return text.value }
+        return isAllowed && (1...63).contains(text.utf8.count) && !text.hasPrefix("-")
+    }
+
+    /// Names become directories and labels: letters, digits, - and _.
+    private mutating func checkedName(_ text: Located<String>, of what: String) -> String? {
+        if Self.isName(text.value) { return text.value }
         problems.add(
             text.position,
             "\"\(text.value)\" cannot name a \(what): letters, digits, - and _ may occur, at most 63 of them, not - first")

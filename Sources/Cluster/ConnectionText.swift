@@ -21,6 +21,7 @@ package struct ConnectionText: Sendable, Equatable {
     package var user: String? { keywords["user"] }
 
     package var passfile: String? { keywords["passfile"] }
+    package subscript(keyword: String) -> String? { keywords[keyword] }
     package var database: String? { keywords["dbname"] }
 
     /// Each server that it names, as a passfile does: a socket in libpq's usual place is that of localhost.
@@ -52,13 +53,23 @@ package struct ConnectionText: Sendable, Equatable {
     }
 
     /// False for a text in which libpq would find no setting at all, such as a bare host name.
-    var isConnectionString: Bool { !keywords.isEmpty }
+    package var isConnectionString: Bool { !keywords.isEmpty }
 
     /// The keyword that holds a secret; nil where the text may be shown and stored.
-    var secretKeyword: String? { ["password", "sslpassword"].first { keywords[$0] != nil } }
+    package var secretKeyword: String? { ["password", "sslpassword"].first { keywords[$0] != nil } }
+
+    /// The text, for people to see.
+    static func withoutSecret(_ text: String) -> String {
+        let parts = ConnectionText(text)
+        guard parts.secretKeyword != nil else { return text }
+        return make(
+            parts.keywords.sorted { $0.key < $1.key }.map {
+                ($0.key, ["password", "sslpassword"].contains($0.key) ? "…" : $0.value)
+            })
+    }
 
     /// A connection string of these parts, with quotes where a value needs them.
-    static func make(_ parts: [(keyword: String, value: String)]) -> String {
+    package static func make(_ parts: [(keyword: String, value: String)]) -> String {
         parts.map { "\($0.keyword)=\(quoted($0.value))" }.joined(separator: " ")
     }
 

@@ -44,6 +44,13 @@ package struct Passfile: Sendable, Equatable {
         "\(escaped(host)):\(port):*:\(escaped(user)):\(password)"
     }
 
+    /// The text of a passfile with these lines too, where they are not there yet.
+    package static func text(_ old: String?, adding lines: [String]) -> String {
+        let old = old ?? "# Written by `pgark init`.\n"
+        let known = Set(old.split(whereSeparator: \.isNewline).map(String.init)), new = lines.filter { !known.contains($0) }
+        return old + (old.hasSuffix("\n") ? "" : "\n") + new.map { $0 + "\n" }.joined()
+    }
+
     package static func escaped(_ field: String) -> String {
         field.map { $0 == ":" || $0 == "\\" ? "\\\($0)" : "\($0)" }.joined()
     }

@@ -36,6 +36,18 @@ package struct Account: Sendable {
         setenv("LOGNAME", name, 1)
     }
 
+    /// Does something as the account, and is root again after it. What asks the kernel who we are, as a server does on a socket,
+    /// is told of the account.
+    package func acting<Value>(_ body: () throws -> Value) throws -> Value {
+        guard setegid(owner.group) == 0, seteuid(owner.user) == 0 else {
+            throw Failure(.permissionDenied, "could not act as \"\(name)\": \(String(cString: strerror(errno)))")
+        }
+        defer {
+            precondition(seteuid(0) == 0 && setegid(0) == 0, "root can always become root again")
+        }
+        return try body()
+    }
+
     /// The same command, run by the account: for a root that stays root, as that of the tests.
     package func running(_ command: Command) -> Command {
         var wrapped = command

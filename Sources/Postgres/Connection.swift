@@ -57,6 +57,10 @@ package final class Connection {
         }
     }
 
+    /// Where libpq has connected, of several hosts this one: a name, an address, or a directory with a socket.
+    package var host: String { PQhost(handle).map { String(cString: $0) } ?? "" }
+    package var port: Int { PQport(handle).flatMap { Int(String(cString: $0)) } ?? 5432 }
+
     package var serverVersion: ServerVersion { ServerVersion(number: Int(PQserverVersion(handle))) }
 
     /// Closes without the courtesy of a terminate message, so that a server in the middle of a COPY does not wait.

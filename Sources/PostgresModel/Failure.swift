@@ -46,6 +46,7 @@ package struct Failure: Error, Sendable, CustomStringConvertible {
         case confirmationNeeded = "confirmation-needed"
         case serverRunning = "server-running"
         case directoryNotEmpty = "directory-not-empty"
+        case fileExists = "file-exists"
         case foreignSystem = "foreign-system"
         case targetUnreachable = "target-unreachable"
         case noSuitableBackup = "no-suitable-backup"
@@ -78,7 +79,7 @@ package struct Failure: Error, Sendable, CustomStringConvertible {
             case .internalError, .diskFull, .inputOutput, .permissionDenied, .serverError, .protocolViolation, .walConflict,
                 .walGap, .slotMissing, .slotInUse, .damaged, .unsupported, .programFailed, .timedOut, .labFailed:
                 1
-            case .confirmationNeeded, .serverRunning, .directoryNotEmpty, .foreignSystem, .targetUnreachable,
+            case .confirmationNeeded, .serverRunning, .directoryNotEmpty, .fileExists, .foreignSystem, .targetUnreachable,
                 .noSuitableBackup, .noSpace, .diverged, .backupKept:
                 3
             case .problemFound: 5

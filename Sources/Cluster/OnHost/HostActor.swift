@@ -56,18 +56,7 @@ struct HostActor {
 
     // MARK: SQL
 
-    /// In one transaction. Nothing of it is logged: what a server keeps instead of a password may stand in it.
-    private func run(_ statements: [String], on site: InstanceSite) throws {
-        let connection = try connect(site)
-        for setting in ["log_statement = 'none'", "log_min_duration_statement = -1", "log_min_error_statement = 'panic'"] {
-            try connection.query("SET \(setting)")
-        }
-        // Where pg_stat_statements is not loaded this sets a name of nobody's, which is allowed.
-        try connection.query("SET pg_stat_statements.track_utility = off")
-        try connection.query("BEGIN")
-        for statement in statements { try connection.query(statement) }
-        try connection.query("COMMIT")
-    }
+    private func run(_ statements: [String], on site: InstanceSite) throws { try connect(site).runUnlogged(statements) }
 
     private func connect(_ site: InstanceSite) throws -> Connection {
         guard let postmaster = Postmaster(site.data) else {

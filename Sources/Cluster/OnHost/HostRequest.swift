@@ -5,6 +5,8 @@ package import PostgresModel
 package enum HostRequest: Codable, Sendable {
     case observe(HostQuestions)
     case perform(HostAction)
+    /// Every server that runs there, as `init` wants to know it.
+    case survey
     /// What a restore of the repository would take.
     case planRestore(RestoreQuestions)
 }

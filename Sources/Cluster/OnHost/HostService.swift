@@ -10,6 +10,7 @@ package enum HostService {
         let request = try JSONDecoder().decode(HostRequest.self, from: Data(request))
         switch request {
         case .observe(let questions): return try encoded(facts(questions))
+        case .survey: return try encoded(RunningServers.survey())
         case .planRestore(let questions): return try encoded(RepositoryHost.outline(questions))
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }

@@ -51,7 +51,7 @@ struct ServerQueries {
     }
 
     /// What each role that may log in and is not the system's own may do beyond: memberships, functions, tables.
-    private func roles() throws -> [String: ServerFacts.Role] {
+    func roles() throws -> [String: ServerFacts.Role] {
         let rows = try connection.query(
             """
             SELECT a.rolname, a.rolcanlogin, a.rolreplication, a.rolsuper, a.rolpassword,

@@ -19,14 +19,14 @@ extension Planner {
 }
 
 /// The setting listen_addresses.
-struct ListenAddresses {
+package struct ListenAddresses {
     let list: [String]
 
-    init(_ text: String) { list = text.split(separator: ",").map(\.trimmed) }
+    package init(_ text: String) { list = text.split(separator: ",").map(\.trimmed) }
 
     func include(_ host: String) -> Bool {
         list.contains { $0 == host || $0 == "*" || $0 == (host.contains(":") ? "::" : "0.0.0.0") }
     }
 
-    var includeLoopback: Bool { list.contains { ["*", "localhost", "127.0.0.1", "0.0.0.0", "::", "::1"].contains($0) } }
+    package var includeLoopback: Bool { list.contains { ["*", "localhost", "127.0.0.1", "0.0.0.0", "::", "::1"].contains($0) } }
 }

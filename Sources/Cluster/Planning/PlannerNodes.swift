@@ -199,8 +199,13 @@ extension Planner {
             guard wanted != nil || ["primary_conninfo", "primary_slot_name"].contains(name) else { return nil }
             return .init(
                 action: wanted == nil ? .remove : .change, node: state.name, object: "setting \(name)",
-                from: "\(value) (by ALTER SYSTEM)", to: wanted, effect: effect(of: name, state, wanted))
+                from: "\(shown(name, value)) (by ALTER SYSTEM)", to: wanted, effect: effect(of: name, state, wanted))
         }
+    }
+
+    /// What a person wrote may hold a password.
+    private func shown(_ setting: String, _ value: String) -> String {
+        setting == "primary_conninfo" ? ConnectionText.withoutSecret(value) : value
     }
 
     /// What our file would say otherwise than it does.
@@ -208,7 +213,7 @@ extension Planner {
         let old = SettingsText.values(state.facts.include ?? ""), new = desired.settings
         var changes: [Plan.Change] = []
         for (name, value) in new where old[name] != value {
-            let current = old[name] ?? state.server?.settings[name]?.text
+            let current = (old[name] ?? state.server?.settings[name]?.text).map { shown(name, $0) }
             changes.append(
                 .init(
                     action: old[name] == nil ? .create : .change, node: state.name, object: "setting \(name)", from: current,
