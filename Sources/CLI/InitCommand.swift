@@ -34,7 +34,10 @@ struct InitCommand: ParsableCommand {
     @Flag(help: "Only print the JSON schema of cluster files, for editors.") var schema = false
 
     func run() throws {
-        if schema { return FileHandleText.write(ClusterFileSchema.text, to: STDOUT_FILENO) }
+        if schema {
+            FileHandleText.write(ClusterFileSchema.text, to: STDOUT_FILENO)
+            return
+        }
         let path = Directory.absolute(FilePath(output))
         try checkPlace(path)
         let choices = try completed(choices)
