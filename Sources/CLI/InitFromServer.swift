@@ -65,7 +65,8 @@ struct InitFromServer {
             return try HostSession.open(Host(name: address, way: way), ssh).call(HostRequest.survey, as: [ServerSurvey].self)
         }
         let start = try managedAddress()
-        let primary = try ClusterDiscovery { try self.login.survey(at: $0, $1) }.primary(above: survey, at: start)
+        let above = ClusterDiscovery { address, port in try discovery.ask(address, port).filter { $0.port == port } }
+        let primary = try above.primary(above: survey, at: start)
         let found = try discovery.ask(primary.address, primary.port).first {
             $0.systemIdentifier == survey.systemIdentifier && $0.port == primary.port
         }
