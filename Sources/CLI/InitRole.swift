@@ -97,9 +97,9 @@ final class InitRole {
     }
 
     func conninfo(_ address: String, _ port: Int, _ security: [(keyword: String, value: String)]) -> String {
-        var parts = [("host", address), ("port", "\(port)"), ("user", RepositoryRole.name), ("dbname", "postgres")]
-        if password != nil { parts.append(("passfile", passfile.string)) }
-        return ConnectionText.make(parts.map { (keyword: $0.0, value: $0.1) } + security)
+        let parts = [("host", address), ("port", "\(port)"), ("user", RepositoryRole.name), ("dbname", "postgres")]
+        let text = ConnectionText.make(parts.map { (keyword: $0.0, value: $0.1) } + security)
+        return password == nil ? text : ConnectionText.withPassfile(passfile.string, text)
     }
 
     /// Why it may not do what pgark does; nil where it may.

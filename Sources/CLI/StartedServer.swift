@@ -18,7 +18,7 @@ enum StartedServer {
         // The server refuses to run as root, and so does pg_ctl.
         let asOwner =
             Owner.current.isRoot
-            ? ["/usr/bin/setpriv", "--reuid=\(owner.user)", "--regid=\(owner.group)", "--clear-groups"] : []
+            ? ["/usr/bin/setpriv", "--reuid=\(owner.user)", "--regid=\(owner.group)", "--init-groups"] : []
         let words = asOwner + start
         var command = Command(FilePath(words[0]), Array(words.dropFirst()))
         command.timeoutSeconds = Double(longestRecovery)

@@ -29,7 +29,7 @@ extension ClusterFile {
                 guard connection.passfile.map({ ours.contains(FilePath($0)) }) ?? true,
                     passfile.password(for: connection) != nil
                 else { continue }
-                file.nodes[index].connection = ConnectionText.adding("passfile", path.string, to: nodes[index].connection)
+                file.nodes[index].connection = ConnectionText.withPassfile(path.string, nodes[index].connection)
             }
         }
         return file

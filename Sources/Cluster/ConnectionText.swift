@@ -1,3 +1,5 @@
+import Glibc
+
 /// What a libpq connection string says, as far as pgark must know it without connecting: whether it carries a secret,
 /// and which host and port it names.
 ///
@@ -40,6 +42,13 @@ package struct ConnectionText: Sendable, Equatable {
             return text + " " + make([(keyword, value)])
         }
         return text + (text.contains("?") ? "&" : "?") + keyword + "=" + encoded(value)
+    }
+
+    /// The same, where a passfile was made for this very connection: a variable that is meant for another role must not win, as
+    /// PGPASSWORD would; an empty password is none.
+    package static func withPassfile(_ path: String, _ text: String) -> String {
+        let connection = adding("passfile", path, to: text)
+        return getenv("PGPASSWORD") == nil ? connection : adding("password", "", to: connection)
     }
 
     private static func encoded(_ value: String) -> String {
