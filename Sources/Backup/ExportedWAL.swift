@@ -31,16 +31,15 @@ struct ExportedWAL {
     init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory) throws {
         let (archive, record) = (try reader.walArchive(), reader.record), size = record.walSegmentSize
         for step in try StoredWAL(archive).steps(from: record.beginLSN, on: record.timeline, along: history) {
-            guard step.from < end else { break }
             try add(history: step.timeline, archive)
-            // The segment in which a timeline was left is the next one's too, and only that one is sure to be there.
-            let last = step.to.map { size.start(of: $0) } ?? end
-            if last > step.from {
-                try add(
-                    step.timeline, from: step.from, through: WALSegment(timeline: step.timeline, endingAt: last, size: size),
-                    archive,
-                    record)
+            guard step.from < end else { continue }
+            let left = step.to.flatMap { end >= size.start(of: $0) ? $0 : nil }
+            var last = WALSegment(timeline: step.timeline, endingAt: left ?? end, size: size)
+            // The segment in which a timeline was left is the next one's too, and may be stored as either's.
+            if let left, size.start(of: left) < left, try archive.place(of: last) == nil {
+                last = WALSegment(timeline: last.timeline, number: last.number - 1)
             }
+            try add(step.timeline, from: step.from, through: last, archive, record)
         }
     }
 
