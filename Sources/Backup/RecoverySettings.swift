@@ -50,7 +50,7 @@ package struct RecoverySettings {
     }
 
     private func block() -> String {
-        var values: [(String, String)] = [("restore_command", settings.restoreCommand)]
+        var values: [(String, String)] = [("restore_command", settings.bringsWAL ? "false" : settings.restoreCommand)]
         // A copy that archived would put its new timeline beside that of the server that it was made of.
         if settings.standby == nil, !settings.archives { values.append(("archive_mode", "off")) }
         if let standby = settings.standby {

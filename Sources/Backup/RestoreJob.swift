@@ -9,6 +9,8 @@ package struct RestoreJob {
     package struct Settings: Sendable {
         /// The command that PostgreSQL runs to get WAL, with %f and %p.
         package var restoreCommand: String
+        /// Where the server could not get WAL by itself: all of it is put into pg_wal.
+        package var bringsWAL: Bool
         /// Become a standby of this server (a connection string without a password), not a primary.
         package var standby: Standby?
         /// Archive as the server does that it is made of; a standby does in any case, from its promotion on.
@@ -16,8 +18,11 @@ package struct RestoreJob {
         /// Threads that read and write.
         package var threads: Int
 
-        package init(restoreCommand: String, standby: Standby?, archives: Bool = false, threads: Int) {
+        package init(
+            restoreCommand: String, bringsWAL: Bool = false, standby: Standby?, archives: Bool = false, threads: Int
+        ) {
             self.restoreCommand = restoreCommand
+            self.bringsWAL = bringsWAL
             self.standby = standby
             self.archives = archives
             self.threads = threads
@@ -71,6 +76,7 @@ package struct RestoreJob {
             reuses: destination.reusesContent, reporter: reporter)
         let written = try writer.run()
         let configuration = try RestoredConfiguration(reader, destination)
+        if settings.bringsWAL { try bringWAL(reader) }
         try RecoverySettings(plan: plan, settings: settings, destination: destination).write()
         try RestoreMark.write(destination, plan.record)
         let own = (configuration.files + configuration.unused + [RestoreMark.name]).map {
@@ -83,6 +89,24 @@ package struct RestoreJob {
         try destination.finish()
         return Outcome(
             files: written.files, bytes: written.bytes, writtenBytes: written.writtenBytes, configuration: configuration)
+    }
+
+    private func bringWAL(_ reader: BackupReader) throws {
+        guard let history = try reader.walArchive().history(of: plan.timeline) else {
+            throw Failure(.targetUnreachable, "could not restore: the history of timeline \(plan.timeline) is not stored")
+        }
+        let place = destination.directory.appending("pg_wal"), owner = destination.ownerIfRoot
+        try Directory.create(place.appending("archive_status"), owner: owner)
+        for source in try ExportedWAL(reader, to: plan.walTo, along: history).files {
+            try Interruption.check()
+            let file = try File(place.appending(source.name), .replace)
+            var offset = 0
+            try source.content {
+                try file.write($0, at: offset)
+                offset += $0.count
+            }
+            if let owner { try file.setOwner(owner) }
+        }
     }
 }
 

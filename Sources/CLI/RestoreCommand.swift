@@ -52,7 +52,8 @@ struct RestoreCommand: ParsableCommand {
         let destination = try RestoreDestination(
             directory: FilePath(to!), mapping: try tablespace.map(Self.mapping), record: plan.record, reusesContent: delta)
         try destination.check(BackupReader(catalogue: catalogue, record: plan.record))
-        if !global.json { output.note(text(plan, destination)) }
+        let access = WALAccess(file, repository, destination.owner)
+        if !global.json { output.note(text(plan, destination) + (try access.isOpen() ? "" : "\n" + access.remark)) }
         if dryRun { return try output.data(document(plan, destination, nil, 0, started: false)) { "nothing was changed" } }
         try output.confirm("Restore to \(destination.directory)?", yes: yes)
 
@@ -65,7 +66,7 @@ struct RestoreCommand: ParsableCommand {
                     configuration: file.path, cluster: file.name, system: plan.record.systemIdentifier,
                     timeline: standby ? nil : plan.timeline,
                     until: plan.target.point == .endOfWAL ? nil : plan.walTo
-                ).text,
+                ).text, bringsWAL: try !access.isOpen(),
                 standby: try standby ? standbySettings(file) : nil, archives: archive, threads: threads.jobs),
             reporter: progress.reporter(output)
         ).run()
