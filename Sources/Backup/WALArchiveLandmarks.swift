@@ -4,8 +4,8 @@ import Storage
 
 /// Finds landmarks by reading the stored WAL: archived, complete and partial segments alike.
 package struct WALArchiveLandmarks: WALLandmarks {
-    private let archive: WALArchive
-    private var size: WALSegmentSize { archive.segmentSize }
+    let archive: WALArchive
+    var size: WALSegmentSize { archive.segmentSize }
 
     package init(_ archive: WALArchive) { self.archive = archive }
 
@@ -60,7 +60,7 @@ package struct WALArchiveLandmarks: WALLandmarks {
     }
 
     /// The stretch in parts of one segment, the newest first.
-    private func backwards(_ stretch: WALStretch) -> some Sequence<WALStretch> {
+    func backwards(_ stretch: WALStretch) -> some Sequence<WALStretch> {
         let first = size.start(of: stretch.from)
         let starts = sequence(state: stretch.to) { end -> WALStretch? in
             guard end > stretch.from, end > first else { return nil }
@@ -78,7 +78,7 @@ package struct WALArchiveLandmarks: WALLandmarks {
 
     /// Shows the landmarks of the stretch to `body`, in order, until it says false. Returns where the last record
     /// begins that was read.
-    private func scan(_ stretch: WALStretch, _ body: (WALLandmark) -> Bool) throws -> LSN? {
+    func scan(_ stretch: WALStretch, _ body: (WALLandmark) -> Bool) throws -> LSN? {
         var reader = WALRecordReader(start: size.start(of: stretch.from), segmentSize: size)
         var wantsMore = stretch.from < stretch.to
         while wantsMore, reader.end == nil, reader.frontier < stretch.to, reader.position < stretch.reach {

@@ -19,7 +19,7 @@ struct ApplyCommand: ParsableCommand {
     func run() throws {
         let output = global.output
         let file = try global.clusterFile()
-        let journal = try Journal(cluster: file.name)
+        let journal = try Journal(cluster: file.name, command: "apply")
         let hosts = try ClusterHosts(file)
         let facts = try hosts.observe()
         let plan = try selection.plan(file, facts)

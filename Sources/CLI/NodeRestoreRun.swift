@@ -11,7 +11,7 @@ struct NodeRestoreRun {
     func run(_ target: TargetOptions, _ backup: String?) throws {
         let output = global.output
         let file = try global.clusterFile()
-        let journal = try Journal(cluster: file.name)
+        let journal = try Journal(cluster: file.name, command: "restore", node: node)
         let hosts = try ClusterHosts(file)
         let (questions, outline) = try hosts.outline(target.recoveryTarget(), backup: backup)
         let restore = NodeRestore(file, node: node, questions, outline)

@@ -14,7 +14,8 @@ package struct PgarkCommand: ParsableCommand {
             BackupCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, KeepCommand.self, DeleteCommand.self,
             MaintainCommand.self, UpgradeCommand.self,
             InitCommand.self, PlanCommand.self, ApplyCommand.self, RejoinCommand.self, StandbyCommand.self, OnHostCommand.self,
-            RestoreCommand.self, ExportCommand.self, WALCommand.self, SlotsCommand.self, StatusCommand.self, CheckCommand.self,
+            RestoreCommand.self, ExportCommand.self, WALCommand.self, SlotsCommand.self, HistoryCommand.self, StatusCommand.self,
+            CheckCommand.self,
             LabCommand.self,
         ])
 

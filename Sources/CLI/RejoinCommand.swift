@@ -26,7 +26,7 @@ struct RejoinCommand: ParsableCommand {
         let output = global.output
         let file = try global.clusterFile()
         try file.requirePlaced(node, to: "rejoin")
-        let journal = try Journal(cluster: file.name)
+        let journal = try Journal(cluster: file.name, command: "rejoin", node: node)
         let hosts = try ClusterHosts(file)
         let facts = try hosts.observe()
         var plan = try plan(file, facts, reseed ? .reseed : inPlace ? .rewindInPlace : .rewind)

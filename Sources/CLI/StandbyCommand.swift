@@ -29,7 +29,9 @@ struct StandbyCommand: ParsableCommand {
         func run() throws {
             let old = try global.clusterFile()
             let new = try edited(old)
-            try MemberRun(global: global, yes: yes, dryRun: dryRun).run(hosts: new, new, isSavedFirst: new.text != old.text) {
+            try MemberRun(global: global, command: "standby add", node: node, yes: yes, dryRun: dryRun).run(
+                hosts: new, new, isSavedFirst: new.text != old.text
+            ) {
                 facts in
                 let plan = try Planner.plan(new, text: new.text, facts)
                 if let blocked = plan.blocked.first(where: { $0.node == node }) {
@@ -91,7 +93,9 @@ struct StandbyCommand: ParsableCommand {
                     hint: "Change or remove nodes.\(follower.name).upstream in \(old.path), then: pgark apply")
             }
             let new = try ClusterFileEdit(old).removing(node)
-            try MemberRun(global: global, yes: yes, dryRun: dryRun).run(hosts: old, new, isSavedFirst: false) { facts in
+            try MemberRun(global: global, command: "standby remove", node: node, yes: yes, dryRun: dryRun).run(
+                hosts: old, new, isSavedFirst: false
+            ) { facts in
                 let plan = try Planner.plan(new, text: new.text, facts, remove: old.nodes.filter { $0.name == node })
                 if let blocked = plan.blocked.first(where: { $0.node == node && !$0.isUnreachable }) {
                     throw Failure(
@@ -106,13 +110,15 @@ struct StandbyCommand: ParsableCommand {
 /// A plan of a cluster file that has changed, and the file.
 private struct MemberRun {
     let global: GlobalOptions
+    let command: String
+    let node: String
     let yes: Bool
     let dryRun: Bool
 
     /// `isSavedFirst`: cut short, `apply` goes on with the file; else the same command does.
     func run(hosts: ClusterFile, _ file: ClusterFile, isSavedFirst: Bool, _ plan: (ClusterFacts) throws -> Plan) throws {
         let output = global.output
-        let journal = try Journal(cluster: file.name)
+        let journal = try Journal(cluster: file.name, command: command, node: node)
         let hosts = try ClusterHosts(hosts)
         let facts = try hosts.observe()
         let plan = try plan(facts)

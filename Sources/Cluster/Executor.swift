@@ -47,6 +47,7 @@ package struct Executor {
                 broken.insert(step.host)
             }
         }
+        try journal.end(of: plan)
         return outcome
     }
 

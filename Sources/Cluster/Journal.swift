@@ -4,33 +4,30 @@ import PostgresModel
 import Storage
 package import SystemPackage
 
-/// What `apply` did, a line of JSON each: written and durable before a step begins and after it ended. It is for people and for
-/// `pgark history`; an interrupted run needs nothing of it, since the next one looks at the hosts themselves.
+/// What `apply` and its like did, a line of JSON each: written and durable before a step begins and after it ended. It is for
+/// people and for `pgark history`; an interrupted run needs nothing of it, since the next one looks at the hosts themselves.
 package final class Journal {
     private let file: File
     private var size: Int
     private let lock: LockFile
+    private let command: String
+    private let node: String?
+    private let run: Timestamp
 
-    private struct Line: Encodable {
-        let time: String
-        let event: String
-        var step: Int?
-        var of: Int?
-        var host: String?
-        var changes: [Plan.Change]?
-        var remark: String?
-        var error: String?
-    }
-
-    /// Throws `locked` where another `apply` of this cluster runs on this machine.
-    package init(cluster: String) throws {
-        let directory = Self.directory
-        try Directory.create(directory)
+    /// `command`: what this run is of, and the node that it was given.
+    ///
+    /// Throws `locked` where another run of this cluster is going on on this machine.
+    package init(cluster: String, command: String = "apply", node: String? = nil) throws {
+        let path = Self.path(cluster)
+        try Directory.create(path.removingLastComponent())
         lock = try LockFile.require(
-            directory.appending("\(cluster).lock"), purpose: "pgark apply of \(cluster)",
+            Self.directory.appending("\(cluster).lock"), purpose: "pgark apply of \(cluster)",
             to: "apply the cluster file of \(cluster)")
-        file = try File(directory.appending("\(cluster).journal"), .update, permissions: 0o600)
+        file = try File(path, .update, permissions: 0o600)
         size = try file.size
+        self.command = command
+        self.node = node
+        run = .now
     }
 
     package static var directory: FilePath {
@@ -41,23 +38,71 @@ package final class Journal {
         return FilePath((getenv("HOME").map { String(cString: $0) } ?? "/tmp") + "/.local/state/pgark")
     }
 
+    private static func path(_ cluster: String) -> FilePath { directory.appending("\(cluster).journal") }
+
+    /// Empty where nothing was ever done from here.
+    package static func text(cluster: String) throws -> String { try SmallFile.readText(path(cluster)) ?? "" }
+
     func begin(_ number: Int, of count: Int, _ step: Plan.Step) throws {
-        try write(
-            Line(time: "\(Timestamp.now)", event: "begin", step: number + 1, of: count, host: step.host, changes: step.changes))
+        var line = line(.begin, number, step)
+        line.of = count
+        line.changes = step.changes
+        try write(line)
     }
 
     func end(_ number: Int, _ step: Plan.Step, remark: String? = nil, failure: Failure? = nil) throws {
-        try write(
-            Line(
-                time: "\(Timestamp.now)", event: failure == nil ? "done" : "failed", step: number + 1, host: step.host,
-                remark: remark,
-                error: failure?.message))
+        var line = line(failure == nil ? .done : .failed, number, step)
+        line.remark = remark
+        line.error = failure?.message
+        try write(line)
     }
 
-    private func write(_ line: Line) throws {
-        let bytes = Array(try JSONEncoder().encode(line)) + [UInt8(ascii: "\n")]
+    /// Of one plan; a run may have several.
+    func end(of plan: Plan) throws {
+        var line = JournalLine(time: .now, event: .end, command: command, node: node, run: run)
+        line.of = plan.steps.count
+        try write(line)
+    }
+
+    private func line(_ event: JournalLine.Event, _ number: Int, _ step: Plan.Step) -> JournalLine {
+        var line = JournalLine(time: .now, event: event, command: command, node: node, run: run)
+        line.step = number + 1
+        line.host = step.host
+        line.outage = step.outage
+        return line
+    }
+
+    private func write(_ line: JournalLine) throws {
+        var bytes = Array(try JSONEncoder().encode(line)) + [UInt8(ascii: "\n")]
+        // Behind a line that a crash cut.
+        if size > 0, try file.bytes(at: size - 1, count: 1) != [UInt8(ascii: "\n")] { bytes.insert(UInt8(ascii: "\n"), at: 0) }
         try bytes.withUnsafeBytes { try file.write($0, at: size) }
         try file.synchronize()
         size += bytes.count
+    }
+}
+
+/// One line of a journal. Those of earlier versions lack what is optional here.
+struct JournalLine: Codable {
+    var time: Timestamp
+    var event: Event
+    var command: String?
+    /// What the command was given.
+    var node: String?
+    /// When the run began, which no other run did.
+    var run: Timestamp?
+    var step: Int?
+    var of: Int?
+    var host: String?
+    var changes: [Plan.Change]?
+    /// What the step means for writers.
+    var outage: Plan.Step.Outage?
+    var remark: String?
+    var error: String?
+
+    enum Event: String, Codable {
+        case begin, done, failed
+        /// Of a plan.
+        case end
     }
 }

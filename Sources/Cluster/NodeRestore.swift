@@ -42,7 +42,8 @@ package struct NodeRestore {
             plan.steps.append(
                 .init(
                     host: node, action: .setAside(layout),
-                    changes: [change("server", from: layout.data, to: "kept beside as \(layout.data).before-pgark", .restart)]))
+                    changes: [change("server", from: layout.data, to: "kept beside as \(layout.data).before-pgark", .restart)],
+                    outage: instance.server?.isInRecovery == false ? .begins : nil))
         }
         plan.steps.append(
             .init(
@@ -50,7 +51,7 @@ package struct NodeRestore {
                 changes: [change("primary", to: "backup \(outline.backup) recovered to \(outline.target), in \(layout.data)")],
                 needs: [node]))
         plan.steps.append(.init(host: node, action: .start(layout), changes: [], needs: [node]))
-        plan.steps.append(.init(host: node, action: .awaitPrimary(layout), changes: [], needs: [node]))
+        plan.steps.append(.init(host: node, action: .awaitPrimary(layout), changes: [], needs: [node], outage: .ends))
         plan.mayLoseData = true
         plan.remarks = outline.remarks
         return plan

@@ -55,6 +55,13 @@ package struct TimelineHistory: Sendable, Equatable {
         self.init(of: timeline, ancestors: ancestors)
     }
 
+    /// What the server wrote down of why it left the parent, such as "no recovery target specified" for a promotion, or where a
+    /// recovery stopped; nil where the text does not say.
+    package static func reason(in text: String) -> String? {
+        let lines = text.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }
+        return lines.last?.split(separator: "\t", maxSplits: 2).dropFirst(2).first.map(String.init)
+    }
+
     /// Where `timeline` begins: the end of its parent, zero for a timeline without one.
     package var begin: LSN { ancestors.last?.end ?? .zero }
 

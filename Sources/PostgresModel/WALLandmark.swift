@@ -14,14 +14,16 @@ package struct TransactionID: RawRepresentable, Hashable, Sendable, CustomString
     package var description: String { String(rawValue) }
 }
 
-/// A WAL record at which a recovery can be told to end: the end of a transaction, or a restore point
-/// (PostgreSQL: src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore and recoveryStopsAfter).
+/// A WAL record that has a time of its own: at which a recovery can be told to end, the end of a transaction or a restore point
+/// (PostgreSQL: src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore and recoveryStopsAfter), or the begin of a timeline.
 package struct WALLandmark: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
         /// Of a prepared transaction: its own number, not that of the session that ended it.
         case commit(TransactionID)
         case abort(TransactionID)
         case restorePoint(String)
+        /// The server ended a recovery, and takes writes from now on.
+        case timeline(TimelineID)
     }
 
     package let kind: Kind
@@ -43,13 +45,13 @@ package struct WALLandmark: Equatable, Sendable {
     package var transaction: TransactionID? {
         switch kind {
         case .commit(let xid), .abort(let xid): xid
-        case .restorePoint: nil
+        case .restorePoint, .timeline: nil
         }
     }
 
     package var restorePoint: String? {
         switch kind {
-        case .commit, .abort: nil
+        case .commit, .abort, .timeline: nil
         case .restorePoint(let name): name
         }
     }

@@ -23,6 +23,25 @@ struct WALRecordBody {
         return (String(decoding: name, as: UTF8.self), time)
     }
 
+    /// xl_end_of_recovery (src/include/access/xlog_internal.h): the time, then the new timeline.
+    func endOfRecovery() -> (timeline: TimelineID, time: Timestamp)? {
+        guard let data = mainData(), let time = time(at: data.lowerBound), let timeline = word(at: data.lowerBound + 8) else {
+            return nil
+        }
+        return (TimelineID(rawValue: timeline), time)
+    }
+
+    /// CheckPoint (src/include/catalog/pg_control.h), where it ends a recovery: this timeline and the one before, later its time,
+    /// in seconds of Unix.
+    func checkpointOfNewTimeline() -> (timeline: TimelineID, time: Timestamp)? {
+        guard let data = mainData(), data.lowerBound + 72 <= bytes.count, let timeline = word(at: data.lowerBound + 8),
+            let before = word(at: data.lowerBound + 12), timeline != before
+        else { return nil }
+        let seconds: Int64 = bytes.littleEndian(at: data.lowerBound + 64)
+        guard seconds.magnitude < 1 << 40 else { return nil }
+        return (TimelineID(rawValue: timeline), Timestamp(seconds: seconds))
+    }
+
     /// xl_xact_commit and xl_xact_abort begin with the time.
     func transactionTime() -> Timestamp? { mainData().flatMap { time(at: $0.lowerBound) } }
 

@@ -37,6 +37,8 @@ struct WALRecordHeader {
 
     enum Meaning: Equatable {
         case commit, commitPrepared, abort, abortPrepared, restorePoint
+        /// With one of these a timeline begins; the checkpoint is also an ordinary shutdown's.
+        case endOfRecovery, shutdownCheckpoint
         /// The rest of the segment is not used.
         case segmentSwitch
         case other
@@ -46,6 +48,8 @@ struct WALRecordHeader {
     /// (src/include/catalog/pg_control.h, XLOG_…; src/include/access/xact.h, XLOG_XACT_… below XLOG_XACT_OPMASK).
     var meaning: Meaning {
         switch (resourceManager, info & 0xF0) {
+        case (0, 0x00): .shutdownCheckpoint
+        case (0, 0x90): .endOfRecovery
         case (0, 0x40): .segmentSwitch
         case (0, 0x70): .restorePoint
         case (1, _):

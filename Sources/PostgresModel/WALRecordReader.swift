@@ -193,7 +193,7 @@ package struct WALRecordReader: Sendable {
         body.removeAll(keepingCapacity: true)
         bodyLimit =
             switch record.meaning {
-            case .commit, .abort, .restorePoint: Self.shortBody
+            case .commit, .abort, .restorePoint, .endOfRecovery, .shutdownCheckpoint: Self.shortBody
             case .commitPrepared, .abortPrepared: Self.longBody
             case .segmentSwitch, .other: 0
             }
@@ -235,6 +235,11 @@ package struct WALRecordReader: Sendable {
             case .restorePoint:
                 return content.restorePoint().map {
                     WALLandmark(kind: .restorePoint($0.name), time: $0.time, start: recordStart, end: end)
+                }
+            case .endOfRecovery, .shutdownCheckpoint:
+                let found = record.meaning == .endOfRecovery ? content.endOfRecovery() : content.checkpointOfNewTimeline()
+                return found.map {
+                    WALLandmark(kind: .timeline($0.timeline), time: $0.time, start: recordStart, end: end)
                 }
             case .segmentSwitch, .other: return nil
             }

@@ -120,4 +120,15 @@ struct TimelineTests {
     func numbers(text: String, isOne: Bool) {
         #expect((TimelineID(text) != nil) == isOne)
     }
+
+    @Test(
+        "keeps the server's words for why the parent was left",
+        arguments: [
+            ("1\t0/5000028\tno recovery target specified\n", "no recovery target specified"),
+            ("1\t0/3000000\tat restore point \"a\tb\"\n\n# end\n", "at restore point \"a\tb\""), ("1\t0/3000000\n", nil),
+            ("", nil),
+        ] as [(String, String?)])
+    func reason(text: String, reason: String?) {
+        #expect(TimelineHistory.reason(in: text) == reason)
+    }
 }

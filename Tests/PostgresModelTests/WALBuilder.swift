@@ -109,6 +109,20 @@ struct WALBuilder {
         note(.commit(TransactionID(rawValue: transaction)), number, begin)
     }
 
+    mutating func endOfRecovery(_ timeline: UInt32, _ number: Int = 0) {
+        let data: [UInt8] = .littleEndian(Self.time(number).postgres) + .littleEndian(timeline) + .littleEndian(timeline - 1)
+        let begin = record(0, 0x90, Self.main(data + .littleEndian(UInt32(1))))
+        note(.timeline(TimelineID(rawValue: timeline)), number, begin)
+    }
+
+    /// CheckPoint: where it ends no recovery, both timelines are the same.
+    mutating func shutdownCheckpoint(_ timeline: UInt32, before: UInt32, _ number: Int = 0) {
+        var data: [UInt8] = .littleEndian(UInt64(7)) + .littleEndian(timeline) + .littleEndian(before)
+        data += [UInt8](repeating: 0x11, count: 48) + .littleEndian(Int64(Self.time(number).seconds))
+        let begin = record(0, 0x00, Self.main(data + [UInt8](repeating: 0, count: 16)))
+        if timeline != before { note(.timeline(TimelineID(rawValue: timeline)), number, begin) }
+    }
+
     mutating func abort(_ transaction: UInt32, _ number: Int = 0) {
         let begin = record(1, 0x20, transaction: transaction, Self.main(.littleEndian(Self.time(number).postgres)))
         note(.abort(TransactionID(rawValue: transaction)), number, begin)

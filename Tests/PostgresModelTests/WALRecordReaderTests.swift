@@ -27,6 +27,22 @@ struct WALRecordReaderTests {
         #expect(reading.reader.end == nil)
     }
 
+    @Test("yields the begin of a timeline, by either of the records that end a recovery, and no ordinary shutdown")
+    func timelineBegins() {
+        var builder = WALBuilder()
+        builder.timeline = 3
+        builder.shutdownCheckpoint(3, before: 3, 1)
+        builder.endOfRecovery(3, 2)
+        builder.shutdownCheckpoint(3, before: 2, 3)
+        builder.commit(800, 4)
+        let reading = WALReading(builder)
+        #expect(reading.landmarks == builder.landmarks)
+        #expect(
+            reading.landmarks.map(\.kind) == [
+                .timeline(.init(rawValue: 3)), .timeline(.init(rawValue: 3)), .commit(.init(rawValue: 800)),
+            ])
+    }
+
     @Test("finds the main data behind blocks, images and origins")
     func blocks() {
         var wal = WALBuilder()

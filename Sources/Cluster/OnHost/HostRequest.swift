@@ -9,6 +9,8 @@ package enum HostRequest: Codable, Sendable {
     case survey
     /// What a restore of the repository would take.
     case planRestore(RestoreQuestions)
+    /// What the repository there proves, and what was done from there.
+    case history(repository: String, cluster: String)
 }
 
 /// Which moment of a cluster.

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import PostgresModel
 import Storage
+import SystemPackage
 
 /// The other end of a `HostSession`: one request in, one answer out.
 package enum HostService {
@@ -12,6 +13,7 @@ package enum HostService {
         case .observe(let questions): return try encoded(facts(questions))
         case .survey: return try encoded(RunningServers.survey())
         case .planRestore(let questions): return try encoded(RepositoryHost.outline(questions))
+        case .history(let path, let cluster): return try encoded(ClusterHistory.here(FilePath(path), cluster: cluster))
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }
     }

@@ -27,6 +27,17 @@ package struct Plan: Codable, Sendable, Equatable {
         /// Hosts on which nothing may have failed before.
         package var needs: [String] = []
         package var writeOutageSeconds = 0.0
+        /// What it means for those who write; nil where they notice nothing.
+        package var outage: Outage?
+
+        package enum Outage: String, Codable, Sendable {
+            /// From its begin on nobody can write.
+            case begins
+            /// When it is done they can again.
+            case ends
+            /// Both.
+            case within
+        }
     }
 
     package struct Change: Codable, Sendable, Equatable {

@@ -313,7 +313,9 @@ extension Planner {
                         action: .change, node: restart.state.name, object: "server", from: "running", to: "restarted",
                         effect: .restart)
                 ], needs: sorted.prefix { $0.state.name != restart.state.name }.map(\.state.name))
-            if isPrimary { plan.steps[plan.steps.count - 1].writeOutageSeconds = Self.restartSeconds }
+            guard isPrimary else { continue }
+            plan.steps[plan.steps.count - 1].writeOutageSeconds = Self.restartSeconds
+            plan.steps[plan.steps.count - 1].outage = .within
         }
     }
 
