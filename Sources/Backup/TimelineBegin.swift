@@ -65,6 +65,20 @@ extension WALArchiveLandmarks {
         return time
     }
 
+    /// That is stored; nil where a server was idle for long at first.
+    package func firstTransaction(_ wal: StoredWAL) throws -> Timestamp? {
+        var time: Timestamp?
+        try known {
+            guard let range = wal.ranges.first, let history = wal.histories[range.timeline] else { return }
+            let end = min(range.to, range.from + Self.mostSegments * size.bytes)
+            _ = try scan(WALStretch(history: history, from: range.from, to: end, reach: range.to)) { landmark in
+                if landmark.transaction != nil { time = landmark.time }
+                return time == nil
+            }
+        }
+        return time
+    }
+
     private func lastTransaction(of history: TimelineHistory, _ wal: StoredWAL) throws -> Timestamp? {
         var time: Timestamp?
         try known {

@@ -15,7 +15,7 @@ package struct NodeStatus: Sendable, Encodable, Equatable {
     package var state: String
     @Nullable package var version: String?
     @Nullable package var timeline: TimelineID?
-    /// On a primary: what it wrote.
+    /// What it has; on a primary: what it wrote.
     @Nullable package var receivedLSN: LSN?
     @Nullable package var replayedLSN: LSN?
     @Nullable package var lagBytes: Int?
@@ -51,7 +51,7 @@ extension ClusterView {
         }
         let receiver = server.walReceiver
         status.state = receiver.map { $0.status ?? "not visible" } ?? "no WAL receiver"
-        status.receivedLSN = server.positions.received
+        status.receivedLSN = server.positions.end
         status.replayedLSN = server.positions.replayed
         let lag = lag(of: node)
         status.lagBytes = lag.bytes?.rawValue

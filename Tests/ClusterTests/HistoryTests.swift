@@ -39,7 +39,7 @@ struct HistoryTests {
         #expect(event.kind == "restore" && event.node == "node1" && event.result == .done)
         #expect(event.outageSeconds == 12 && event.outageFrom == .journal)
         #expect(event.time == Self.time(0) && event.endTime == Self.time(20))
-        #expect(event.detail == "part 1: new; part 2: new; part 3: new; and 2 more")
+        #expect(event.detail == "part 1: new; part 2: new; and 3 more")
     }
 
     @Test("tells of an apply how long its restarts of the primary took")
@@ -103,7 +103,7 @@ struct HistoryTests {
         begin.reason = "before 2027-01-15 08:00:00+00"
         #expect(
             ClusterHistory.timeline(begin, node: nil).detail
-                == "recovered, and stopped before 2027-01-15 08:00:00+00, from timeline 1; timeline 1 went on to 0/6000000, which is "
+                == "recovered (before 2027-01-15 08:00:00+00), from timeline 1; timeline 1 went on to 0/6000000, which is "
                 + "no part of this one")
         begin.lastOfParent = Self.time(300)
         let fork = ClusterHistory.timeline(begin, node: nil)

@@ -86,7 +86,7 @@ extension ClusterHistory {
         return done
     }
 
-    private static let mostChanges = 3
+    private static let mostChanges = 2
 }
 
 extension JournalLine {

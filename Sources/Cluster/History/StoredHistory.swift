@@ -10,17 +10,17 @@ extension ClusterHistory {
             let records = inventory.entries.compactMap(\.record).filter {
                 $0.systemIdentifier == part.archive.system.systemIdentifier
             }
-            let begins = try WALArchiveLandmarks(part.archive).timelineBegins(part.wal)
-            return [system(part, isFirst: number == 0)]
+            let landmarks = WALArchiveLandmarks(part.archive), begins = try landmarks.timelineBegins(part.wal)
+            return [system(part, isFirst: number == 0, try landmarks.firstTransaction(part.wal))]
                 + begins.map { timeline($0, node: primary(on: $0.timeline, records)) } + part.notedGaps.map(gap)
         }
     }
 
-    private static func system(_ part: Inventory.Part, isFirst: Bool) -> HistoryEvent {
+    private static func system(_ part: Inventory.Part, isFirst: Bool, _ time: Timestamp?) -> HistoryEvent {
         let system = part.archive.system
         let what = "PostgreSQL \(system.serverMajor), system \(system.systemIdentifier)"
         var event = HistoryEvent(
-            kind: "system", detail: isFirst ? "\(what): what is stored begins here" : "upgraded to \(what)")
+            kind: "system", time: time, detail: isFirst ? "\(what): what is stored begins here" : "upgraded to \(what)")
         event.timeline = part.wal.ranges.first?.timeline
         event.atLSN = part.wal.ranges.first?.from
         return event
@@ -47,7 +47,7 @@ extension ClusterHistory {
         // As src/backend/access/transam/xlogrecovery.c, getRecoveryStopReason, says it of a promotion.
         let isPromotion = begin.reason == nil || begin.reason == "no recovery target specified"
         var words =
-            (isPromotion ? "promoted" : "recovered, and stopped \(begin.reason ?? "")") + ", from timeline \(begin.parent)"
+            (isPromotion ? "promoted" : "recovered (\(begin.reason ?? ""))") + ", from timeline \(begin.parent)"
         guard let end = begin.leftBehindTo else { return words }
         words += "; timeline \(begin.parent) went on to \(end), which is no part of this one"
         if let time = begin.time, let last = begin.lastOfParent, last > time {
