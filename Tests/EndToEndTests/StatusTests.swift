@@ -170,7 +170,7 @@ struct StatusTests {
             #expect(timeline.detail.string?.hasPrefix("promoted, from timeline 1") == true, "\(timeline)")
             #expect(
                 events.map { $0.kind.string ?? "" }.filter { $0 != "timeline" } == [
-                    "system", "apply", "apply", "apply", "apply", "rejoin",
+                    "apply", "system", "apply", "apply", "apply", "rejoin",
                 ])
             #expect(events.last?.node.string == "node1" && events.last?.result.string == "done")
         }
