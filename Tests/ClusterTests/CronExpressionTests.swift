@@ -98,6 +98,14 @@ struct CronExpressionTests {
         #expect(next == Self.time(expected), "\(next.map { "\($0)" } ?? "never")")
     }
 
+    @Test(
+        "goes by the new time after a change of the clock on the same day",
+        arguments: [("2026-03-28 23:30Z", "2026-03-29 10:00Z"), ("2026-10-24 22:30Z", "2026-10-25 11:00Z")])
+    func change(after: String, expected: String) throws {
+        let next = try CronExpression("0 12 * * *").next(after: Self.time(after), offset: Self.berlin)
+        #expect(next == Self.time(expected), "\(next.map { "\($0)" } ?? "never")")
+    }
+
     // MARK: Two ways to say the same
 
     /// What a minute must be, said once more and plainly, to be compared with `next`, which jumps.
