@@ -134,9 +134,9 @@ struct DriftTests {
             places.append(try hosts.control.run("cat /var/lib/pgark-apply/*"))
             for node in ["node1", "node2"] { places.append(try hosts[node].run("cat /var/lib/postgresql/data.log")) }
             try eventually("the receiver streams") {
-                try hosts["repo"].run("cat /var/lib/pgark/receiver.log").contains("WAL stream")
+                try hosts["repo"].run("cat /var/log/pgark/lab/receive.log").contains("WAL stream")
             }
-            places.append(try hosts["repo"].run("cat /var/lib/pgark/receiver.log /etc/pgark/lab.yaml"))
+            places.append(try hosts["repo"].run("cat /var/log/pgark/lab/receive.log /etc/pgark/lab.yaml"))
             if hasStatistics {
                 func sql(_ statement: String) throws -> String {
                     try hosts["node1"].sql(statement, hosts.programs, sockets: "/var/lib/postgresql")
