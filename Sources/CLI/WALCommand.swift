@@ -38,15 +38,16 @@ struct WALReceiveCommand: ParsableCommand {
         if unlessRunning, try LockFile.isHeld(repository.receiveLock) { return }
         let log = log.map { OwnLog(path: FilePath($0)) }
         try log?.take()
-        let choice = NodeChoice(file)
         let name = node
-        if let name { _ = try choice.source(named: name) }
+        if let name { _ = try NodeChoice(file).source(named: name) }
+        // Anew for each connection: what apply changes reaches a receiver that runs. A file that is broken just now waits.
+        let latest = { @Sendable in NodeChoice((try? ClusterFile.find(config: file.path, cluster: nil)) ?? file) }
         let lock = try repository.lockForReceiving()
         defer { withExtendedLifetime(lock) {} }
         let receiver = WALReceiver(
             repository: repository,
             settings: WALReceiver.Settings(
-                connection: { try choice.source(named: name).connection }, application: "pgark",
+                connection: { try latest().source(named: name).connection }, application: "pgark",
                 slot: .permanent(file.repository.slot),
                 level: file.repository.compression),
             reporter: Reporter(note: { text in

@@ -17,6 +17,7 @@ package struct ClusterFile: Sendable {
     package var repository: RepositorySettings
     package var backup = BackupSettings()
     package var replication = ReplicationSettings()
+    package var tls = TLS.off
 
     /// Writes it where it was read from, whole or as it was.
     package func save() throws {
@@ -56,10 +57,12 @@ package struct ClusterFile: Sendable {
         package var upstream: String?
         /// How far it stays behind on purpose.
         package var delaySeconds: Double?
+        /// Its own files, where they are not where those of the others are.
+        package var tls: GivenCertificate?
 
         package init(
             host: String, port: Int, ssh: String, data: String? = nil, slot: SlotName? = nil, upstream: String? = nil,
-            delaySeconds: Double? = nil
+            delaySeconds: Double? = nil, tls: GivenCertificate? = nil
         ) {
             self.host = host
             self.port = port
@@ -68,6 +71,7 @@ package struct ClusterFile: Sendable {
             self.slot = slot
             self.upstream = upstream
             self.delaySeconds = delaySeconds
+            self.tls = tls
         }
     }
 

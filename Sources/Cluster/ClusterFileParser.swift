@@ -35,16 +35,19 @@ struct ClusterFileParser {
             let top = YAMLMapping(root, path: "", example: "cluster: shop", &problems)
         else { return nil }
         top.checkKeys(
-            known: ["cluster", "nodes", "repository", "backup", "replication", "postgres"], planned: ["failover"], &problems)
+            known: ["cluster", "nodes", "repository", "backup", "replication", "postgres", "tls"], planned: ["failover"],
+            &problems)
         let name = name(top)
-        let nodes = nodes(top)
+        let tls = tls(top)
+        let nodes = nodes(top, tls)
         let repository = repository(top)
         let backup = backup(top)
         let replication = replication(top)
         guard let name, let nodes, let repository else { return nil }
         return ClusterFile(
-            path: Directory.absolute(path), name: name, nodes: nodes, postgres: postgres(top), repository: repository,
-            backup: backup, replication: replication)
+            path: Directory.absolute(path), name: name, nodes: nodes,
+            postgres: postgres(top, hasTLS: tls != .off || nodes.contains { $0.placement?.tls != nil }),
+            repository: repository, backup: backup, replication: replication, tls: tls)
     }
 
     private mutating func compose(_ text: String) -> YAMLNode? {
@@ -87,7 +90,7 @@ struct ClusterFileParser {
 
     private static let nodesExample = "nodes: { node1: { host: 10.0.0.11 } }"
 
-    private mutating func nodes(_ top: YAMLMapping) -> [ClusterFile.Node]? {
+    private mutating func nodes(_ top: YAMLMapping, _ tls: ClusterFile.TLS) -> [ClusterFile.Node]? {
         guard let mapping = top.requiredMapping("nodes", example: Self.nodesExample, &problems) else { return nil }
         if mapping.entries.isEmpty { problems.add(mapping.position, "\"nodes\" is empty; write \(Self.nodesExample)") }
         mapping.checkKeys(known: mapping.entries.map(\.key.value), &problems)
@@ -101,6 +104,7 @@ struct ClusterFileParser {
         }
         checkUpstreams(mapping, nodes)
         checkSlots(mapping, nodes)
+        checkCertificates(mapping, nodes, tls)
         return nodes.isEmpty ? nil : nodes
     }
 
@@ -137,8 +141,9 @@ struct ClusterFileParser {
 
     private mutating func node(_ value: YAMLNode, _ name: String) -> ClusterFile.Node? {
         guard let node = YAMLMapping(value, path: "nodes.\(name)", example: "{ host: 10.0.0.11 }", &problems) else { return nil }
-        node.checkKeys(known: ["connection", "host", "port", "user", "ssh", "data", "slot", "upstream", "delay"], &problems)
-        for key in ["ssh", "data", "slot", "upstream", "delay"] where node.has("connection") && node.has(key) {
+        node.checkKeys(
+            known: ["connection", "host", "port", "user", "ssh", "data", "slot", "upstream", "delay", "tls"], &problems)
+        for key in ["ssh", "data", "slot", "upstream", "delay", "tls"] where node.has("connection") && node.has(key) {
             problems.add(
                 node.position(of: key),
                 "\"nodes.\(name).\(key)\" is for a node that pgark sets up, which has a \"host\" and no \"connection\"")
@@ -154,12 +159,13 @@ struct ClusterFileParser {
         let upstream = node.text("upstream", &problems)?.value
         let delay = node.value(
             "delay", expected: "a span of time such as 1h (units: s, min, h, d, w)", &problems, DurationText.seconds)
+        let tls = givenCertificate(node)
         guard !node.has("connection"), let host = node.text("host", &problems)?.value, !host.hasPrefix("/") else {
             return nil
         }
         let port = node.text("port", &problems).flatMap { Int($0.value) } ?? 5432
         return ClusterFile.Placement(
-            host: host, port: port, ssh: ssh ?? host, data: data, slot: slot, upstream: upstream, delaySeconds: delay)
+            host: host, port: port, ssh: ssh ?? host, data: data, slot: slot, upstream: upstream, delaySeconds: delay, tls: tls)
     }
 
     private mutating func connection(_ node: YAMLMapping, of name: String) -> String? {
@@ -230,7 +236,7 @@ struct ClusterFileParser {
 
     // MARK: postgres
 
-    private mutating func postgres(_ top: YAMLMapping) -> ClusterFile.PostgresSettings {
+    private mutating func postgres(_ top: YAMLMapping, hasTLS: Bool) -> ClusterFile.PostgresSettings {
         var settings = ClusterFile.PostgresSettings()
         guard let mapping = top.mapping("postgres", example: "postgres: { version: 18 }", &problems) else { return settings }
         mapping.checkKeys(known: ["version", "bin", "packages", "parameters", "hba"], &problems)
@@ -245,7 +251,8 @@ struct ClusterFileParser {
             parameters.checkKeys(known: parameters.entries.map(\.key.value), &problems)
             for (key, _) in parameters.entries {
                 guard let value = parameters.text(key.value, &problems) else { continue }
-                if let reason = ManagedParameters.refusal(key.value) {
+                let isOfTLS = hasTLS && Self.settingsOfTLS.contains(key.value.lowercased())
+                if let reason = isOfTLS ? "is decided by \"tls\"; remove one of them" : ManagedParameters.refusal(key.value) {
                     problems.add(key.position, "\"postgres.parameters.\(key.value)\" \(reason)")
                 } else {
                     settings.parameters.append((key.value.lowercased(), value.value))

@@ -69,7 +69,7 @@ struct ClusterFileSearch {
             throw Failure(
                 .configuration, "could not read the cluster file \(path)\(origin): it does not exist", hint: Self.example)
         }
-        return try ClusterFile.parse(text: text, path: path).withPassfile()
+        return try ClusterFile.parse(text: text, path: path).withPassfile().withTrustedAuthorities()
     }
 
     /// Of several files the one about `cluster`; a broken one matters only where no other is.

@@ -89,7 +89,8 @@ package final class ClusterHosts: Sendable {
             instance: InstanceQuestions(
                 node: name, major: file.postgres.major, programs: file.postgres.programs, data: placement.data,
                 port: placement.port, installs: file.postgres.installs,
-                settings: DesiredFiles.settingNames + file.postgres.parameters.map(\.name)))
+                settings: DesiredFiles.settingNames + file.postgres.parameters.map(\.name),
+                tls: file.tlsQuestions(of: node)))
     }
 
     // MARK: Action
@@ -102,6 +103,9 @@ package final class ClusterHosts: Sendable {
         switch step.action {
         case .adoptStandby(let layout, _): try stream(newest, into: layout, session)
         case .adoptRestored(let layout, _, let questions, _): try stream(questions, into: layout, session)
+        case .certify(let layout, let node, let host, let cluster):
+            try certify(layout, node: node, host: host, cluster, session)
+            return nil
         default: break
         }
         // A copy of a large server takes its time.
@@ -121,10 +125,30 @@ extension ClusterHosts {
         try session(Planner.repository).stream(["--send", text(questions)], to: target, ["--receive", text(layout)])
     }
 
+    /// The node's key stays there, and so does the authority's: a request goes one way, and a certificate the other.
+    private func certify(_ layout: InstanceLayout, node: String, host: String, _ cluster: String, _ target: HostSession) throws {
+        let request: String = try target.call(HostRequest.requestCertificate(layout, node: node))
+        let issued: IssuedCertificate = try session(Planner.repository).call(
+            HostRequest.issueCertificate(.init(cluster: cluster, node: node, host: host, request: request)))
+        let _: HostAnswer = try target.call(HostRequest.installCertificate(layout, issued))
+    }
+
     package func outline(_ target: RecoveryTarget, backup: String?) throws -> (RestoreQuestions, RestoreOutline) {
         let questions = RestoreQuestions(
             repository: file.repository.path.string, cluster: file.name, target: target, backup: backup)
         return (questions, try session(Planner.repository).call(HostRequest.planRestore(questions)))
+    }
+}
+
+extension ClusterFile {
+    /// What is to be found out of a node's certificate; nil where that is none of our business.
+    func tlsQuestions(of node: Node) -> TLSQuestions? {
+        guard let placement = node.placement else { return nil }
+        return switch tls(of: node) {
+        case .off: nil
+        case .cluster: TLSQuestions(given: nil, host: placement.host)
+        case .given(let files): TLSQuestions(given: files, host: placement.host)
+        }
     }
 }
 

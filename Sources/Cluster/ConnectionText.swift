@@ -36,6 +36,11 @@ package struct ConnectionText: Sendable, Equatable {
         }
     }
 
+    /// Only to a server whose certificate is of these authorities and names the host.
+    static func verifying(_ authorities: String) -> [(keyword: String, value: String)] {
+        [("sslmode", "verify-full"), ("sslrootcert", authorities)]
+    }
+
     /// A connection string that says one thing more.
     package static func adding(_ keyword: String, _ value: String, to text: String) -> String {
         guard text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") else {

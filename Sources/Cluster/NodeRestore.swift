@@ -33,7 +33,8 @@ package struct NodeRestore {
             file: file, node: wanted, placement: placement, layout: layout, major: (instance.version ?? 0) / 10000,
             hasChecksums: true,
             upstream: nil, repositoryAddress: file.repository.host ?? facts.repositoryAddresses[node],
-            required: RequiredSettings(own: instance, primary: nil, nodes: file.nodes.count { $0.placement != nil }).settings)
+            required: RequiredSettings(own: instance, primary: nil, nodes: file.nodes.count { $0.placement != nil }).settings,
+            tls: TLSStage(found: instance))
         var plan = Plan()
         func change(_ object: String, from: String? = nil, to: String?, _ effect: Plan.Change.Effect = .none) -> Plan.Change {
             .init(action: from == nil ? .create : .change, node: node, object: object, from: from, to: to, effect: effect)

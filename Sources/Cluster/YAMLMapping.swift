@@ -55,6 +55,7 @@ struct YAMLMapping {
 
     private subscript(_ key: String) -> YAMLNode? { entries.first { $0.key.value == key }?.value }
     func has(_ key: String) -> Bool { self[key] != nil }
+    func isMapping(_ key: String) -> Bool { self[key]?.pairs != nil }
     func position(of key: String) -> Position { entries.first { $0.key.value == key }?.key.position ?? position }
     private func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
 

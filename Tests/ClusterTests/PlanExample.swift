@@ -54,7 +54,9 @@ struct PlanExample {
             let upstream = name == "node1" ? nil : file.nodes.first { $0.name == node.placement?.upstream ?? "node1" }
             let desired = DesiredFiles(
                 file: file, node: node, placement: node.placement!, layout: instance.layout!, major: 18, hasChecksums: true,
-                upstream: upstream, repositoryAddress: "10.0.0.20")
+                upstream: upstream, repositoryAddress: "10.0.0.20",
+                tls: Self.stage(file, node, instance.layout!, upstream: upstream))
+            if file.tls(of: node) != .off { instance.tls = Self.certified }
             instance.data = .present(
                 ControlFacts(
                     systemIdentifier: Self.system, major: 18, state: "in production", timeline: 1, hasChecksums: true,
@@ -96,7 +98,11 @@ struct PlanExample {
                             verifier: try PasswordVerifier.scram(Self.passwords[$0]!), grants: ClusterRoles.grants($0))
                     )
                 }), slots: slots,
-            senders: upstream != nil ? [] : others.map { .init(application: $0.name, state: "streaming", slot: $0.slot) },
+            senders: upstream != nil
+                ? []
+                : (others.map(\.slot) + ["pgark"]).map {
+                    .init(application: $0, state: "streaming", slot: $0, isEncrypted: true)
+                },
             receiver: upstream.map { .init(status: "streaming", slot: desired.node.slot, host: $0.placement?.host, port: 5432) },
             isPristine: false,
             databaseBytes: 1 << 30, filesRead: 100)
@@ -108,6 +114,7 @@ struct PlanExample {
             passfile: try secrets.filled(Planner.repositoryPasswords(file)), programDigest: "d", ownDigest: "d",
             receiverIsRunning: true, receiverStarted: 2000, receiverInputsChanged: 1000,
             serviceFiles: ServiceFiles(file).texts(for: .cron), units: [:], backups: 1, seed: nil)
+        if !file.nodesWithTLS.isEmpty { repository.repository!.authority = Self.authority }
     }
 
     static func host() -> HostFacts {

@@ -28,6 +28,13 @@ package enum HostAction: Codable, Sendable, Equatable {
     case sql(InstanceLayout, [String])
     /// Done when this standby streams from here, through this slot.
     case awaitStandby(InstanceLayout, node: String, slot: String)
+    /// A certificate of the cluster's authority: asked for here, made there, brought back (`ClusterHosts.certify`).
+    case certify(InstanceLayout, node: String, host: String, cluster: String)
+    /// Done when the server shows the certificate that is in its file.
+    case awaitTLS(InstanceLayout, TLSQuestions)
+    case makeAuthority(cluster: String)
+    /// What connections from here trust; nil: the cluster's own authority, which is here.
+    case trust(String?, cluster: String)
     case makeAccount(String)
     case makeRepository(path: String, account: String)
     case installProgram
@@ -84,6 +91,10 @@ extension HostAction {
         case .restart: "restart"
         case .sql: "SQL"
         case .awaitStandby(_, let node, _): "\(node) streams from here"
+        case .certify(_, let node, _, _): "certificate of \(node)"
+        case .awaitTLS: "TLS with its certificate"
+        case .makeAuthority(let cluster): "certificate authority of \(cluster)"
+        case .trust(_, let cluster): "write \(TrustedAuthorities.path(cluster))"
         case .makeAccount(let name): "account \(name)"
         case .makeRepository(let path, _): "directory \(path)"
         case .installProgram: "install pgark"

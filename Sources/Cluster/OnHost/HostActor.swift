@@ -27,6 +27,11 @@ struct HostActor {
         case .restart(let layout, let lowered): try control(layout).restart(lowered: lowered)
         case .sql(let layout, let statements): try run(statements, on: site(layout))
         case .awaitStandby(let layout, let node, let slot): try awaitStandby(node, slot, on: site(layout))
+        case .certify(_, let node, _, _):
+            throw Failure(.internalError, "could not certify \(node): that takes two hosts")
+        case .awaitTLS(let layout, let questions): try awaitTLS(TLSObserver(site: site(layout), questions: questions))
+        case .makeAuthority(let cluster): try CertificateAuthority(cluster: cluster).make()
+        case .trust(let text, let cluster): try TrustedAuthorities.write(text, cluster: cluster)
         case .makeAccount(let name): try RepositoryHost.makeAccount(name)
         case .makeRepository(let path, let account): try RepositoryHost.makeDirectory(path, account)
         case .installProgram: try RepositoryHost.installProgram()
@@ -42,7 +47,7 @@ struct HostActor {
         return nil
     }
 
-    private func site(_ layout: InstanceLayout) throws -> InstanceSite {
+    func site(_ layout: InstanceLayout) throws -> InstanceSite {
         guard let account = Account(named: InstanceSite.accountName) else {
             throw Failure(
                 .unsupported, "could not find the account \"\(InstanceSite.accountName)\", which is to run the server",
@@ -71,6 +76,18 @@ struct HostActor {
         let connection = try connect(site)
         while try connection.query("SELECT pg_is_in_recovery()").first?[0] == "t" {
             try Interruption.check()
+            pause(milliseconds: 200)
+        }
+    }
+
+    /// A server that cannot use what its files name keeps what it had, and says so in its log only (PostgreSQL:
+    /// src/backend/postmaster/postmaster.c, process_pm_reload_request).
+    private func awaitTLS(_ observer: TLSObserver) throws {
+        let deadline = Deadline(seconds: 20)
+        while try observer.facts(isInstalled: true, isRunning: true).isServed != true {
+            try deadline.check(
+                "could not see the server use its certificate: not within \(deadline.seconds) s; its log, "
+                    + "\(observer.site.layout.log), says why")
             pause(milliseconds: 200)
         }
     }

@@ -37,6 +37,8 @@ package struct InstanceFacts: Codable, Sendable, Equatable {
     package var server: ServerFacts?
     /// Why a running server could not be asked.
     package var serverFailure: String?
+    /// Nil where it was not asked for.
+    package var tls: TLSFacts?
     /// What the programs say of each setting: its context (postmaster, sighup, …).
     package var contexts: [String: String]
 }
@@ -140,6 +142,8 @@ package struct ServerFacts: Codable, Sendable, Equatable {
         package var application: String
         package var state: String
         package var slot: String?
+        /// Over TLS.
+        package var isEncrypted = false
     }
 
     package struct Receiver: Codable, Sendable, Equatable {
@@ -170,6 +174,7 @@ package struct RepositoryHostFacts: Codable, Sendable, Equatable {
     package var backups: Int
     /// What a standby could be made of; nil where no backup leads to the end of the stored WAL.
     package var seed: Seed?
+    package var authority = AuthorityFacts()
 
     package struct Unit: Codable, Sendable, Equatable {
         package var isActive: Bool

@@ -11,6 +11,10 @@ package enum HostRequest: Codable, Sendable {
     case planRestore(RestoreQuestions)
     /// What the repository there proves, and what was done from there.
     case history(repository: String, cluster: String)
+    /// The request for a server's certificate, with a key of its own.
+    case requestCertificate(InstanceLayout, node: String)
+    case issueCertificate(CertificateRequest)
+    case installCertificate(InstanceLayout, IssuedCertificate)
 }
 
 /// Which moment of a cluster.
@@ -69,6 +73,8 @@ package struct InstanceQuestions: Codable, Sendable, Equatable {
     package var installs: Bool
     /// Settings that the plan is about.
     package var settings: [String]
+    /// Nil where it is none of our business.
+    package var tls: TLSQuestions?
 }
 
 package struct RepositoryQuestions: Codable, Sendable, Equatable {

@@ -14,6 +14,13 @@ package enum HostService {
         case .survey: return try encoded(RunningServers.survey())
         case .planRestore(let questions): return try encoded(RepositoryHost.outline(questions))
         case .history(let path, let cluster): return try encoded(ClusterHistory.here(FilePath(path), cluster: cluster))
+        case .requestCertificate(let layout, let node):
+            return try encoded(NodeCertificate(site: HostActor().site(layout)).request(node))
+        case .issueCertificate(let request):
+            return try encoded(CertificateAuthority(cluster: request.cluster).issue(request))
+        case .installCertificate(let layout, let issued):
+            try NodeCertificate(site: HostActor().site(layout)).install(issued)
+            return try encoded(HostAnswer())
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }
     }

@@ -17,7 +17,7 @@ struct InstanceObserver {
             data: .absent, freeBytes: 0, portIsTaken: false, include: nil, includesOurs: false, accessRules: nil,
             autoSettings: [:], passfile: nil, hasStandbySignal: false, hasTablespaces: false, filesChanged: nil, isRunning: false,
             server: nil,
-            serverFailure: nil,
+            serverFailure: nil, tls: nil,
             contexts: [:])
         guard let layout else { return facts }
         facts.freeBytes = try freeBytes(FilePath(layout.data))
@@ -31,6 +31,10 @@ struct InstanceObserver {
         let postmaster = Postmaster(site.data)
         facts.isRunning = postmaster != nil
         if facts.isRunning { facts.portIsTaken = false }
+        if let tls = questions.tls {
+            facts.tls = try TLSObserver(site: site, questions: tls).facts(
+                isInstalled: facts.version != nil, isRunning: postmaster != nil)
+        }
         if let postmaster { ask(postmaster, account, &facts) }
         return facts
     }

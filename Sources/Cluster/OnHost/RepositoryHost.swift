@@ -23,8 +23,9 @@ enum RepositoryHost {
             receiverStarted: try RepositoryServices.receiver(of: repository)?.startTime.seconds,
             receiverInputsChanged: try RepositoryServices.receiverInputsChanged(cluster),
             serviceFiles: try RepositoryServices.files(cluster), units: try RepositoryServices.units(cluster),
-            backups: try owner == nil ? 0 : Catalogue(repository).records().count, seed: owner == nil ? nil : try seed(repository)
-        )
+            backups: try owner == nil ? 0 : Catalogue(repository).records().count,
+            seed: owner == nil ? nil : try seed(repository),
+            authority: try CertificateAuthority(cluster: cluster).facts())
     }
 
     private static func seed(_ repository: Repository) throws -> RepositoryHostFacts.Seed? {

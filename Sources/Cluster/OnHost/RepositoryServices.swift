@@ -53,7 +53,7 @@ enum RepositoryServices {
 
     static func receiverInputsChanged(_ cluster: String) throws -> Double? {
         try [
-            RepositoryHost.program, RepositoryHost.configuration(cluster),
+            RepositoryHost.program, RepositoryHost.configuration(cluster), TrustedAuthorities.path(cluster),
             ServiceNames.path(ofUnit: ServiceNames(cluster).receive),
         ]
         .compactMap { try Directory.status($0)?.modified.seconds }.max()

@@ -96,10 +96,16 @@ struct ServerQueries {
     private func senders() throws -> [ServerFacts.Sender] {
         try connection.query(
             """
-            SELECT r.application_name, r.state, s.slot_name
-            FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid ORDER BY 1
+            SELECT r.application_name, r.state, s.slot_name, t.ssl
+            FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid
+                 LEFT JOIN pg_stat_ssl t ON t.pid = r.pid
+            ORDER BY 1
             """
-        ).map { .init(application: $0["application_name"] ?? "", state: $0["state"] ?? "", slot: $0["slot_name"]) }
+        ).map {
+            .init(
+                application: $0["application_name"] ?? "", state: $0["state"] ?? "", slot: $0["slot_name"],
+                isEncrypted: $0["ssl"] == "t")
+        }
     }
 
     private func receiver() throws -> ServerFacts.Receiver? {

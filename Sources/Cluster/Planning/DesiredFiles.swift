@@ -18,11 +18,14 @@ struct DesiredFiles {
     /// What it must have besides (`RequiredSettings`).
     var required: [(name: String, value: String)] = []
 
+    var tls = TLSStage()
+
     /// Those that are not the user's own.
     static let settingNames =
         [
             "listen_addresses", "port", "cluster_name", "unix_socket_directories", "hot_standby_feedback", "wal_log_hints",
             "summarize_wal", "max_slot_wal_keep_size", "primary_conninfo", "primary_slot_name", "recovery_min_apply_delay",
+            "ssl", "ssl_cert_file", "ssl_key_file", "ssl_min_protocol_version",
         ] + RequiredSettings.names
 
     var files: InstanceFiles {
@@ -46,6 +49,12 @@ struct DesiredFiles {
             settings.append(("primary_slot_name", node.slot))
         }
         if let delay = placement.delaySeconds { settings.append(("recovery_min_apply_delay", "\(Int(delay * 1000))ms")) }
+        if let server = tls.server {
+            settings += [
+                ("ssl", "on"), ("ssl_cert_file", server.certificate), ("ssl_key_file", server.key),
+                ("ssl_min_protocol_version", "TLSv1.2"),
+            ]
+        }
         settings.removeAll { untouched.contains($0.0) }
         for parameter in file.postgres.parameters {
             settings.removeAll { $0.0 == parameter.name }
@@ -55,8 +64,7 @@ struct DesiredFiles {
     }
 
     private var listenAddresses: String {
-        let isNumber = placement.host.allSatisfy { $0.isNumber || $0 == "." || $0 == ":" }
-        return isNumber ? "localhost,\(placement.host)" : "*"
+        HostName(placement.host).isAddress ? "localhost,\(placement.host)" : "*"
     }
 
     /// How this node follows another.
@@ -68,7 +76,7 @@ struct DesiredFiles {
         [
             ("host", upstream.host), ("port", "\(upstream.port)"), ("user", ClusterRoles.standby), ("passfile", layout.passfile),
             ("application_name", node.name),
-        ]
+        ] + (tls.trusted.map { ConnectionText.verifying($0).map { ($0.keyword, $0.value) } } ?? [])
     }
 
     /// What tells whose our file of settings is.
@@ -84,13 +92,16 @@ struct DesiredFiles {
     // MARK: Access
 
     private var accessRules: [String] {
+        let kind = tls.isRequired ? "hostssl" : "host"
         let members = file.nodes.compactMap { node in node.placement.map { (node.name, $0.host) } }
         var rules = members.filter { $0.0 != node.name }.map { member in
-            "host replication,postgres \(ClusterRoles.standby) \(Self.address(member.1)) scram-sha-256"
+            "\(kind) replication,postgres \(ClusterRoles.standby) \(Self.address(member.1)) scram-sha-256"
         }
         if let repositoryAddress {
-            rules.append("host all,replication \(ClusterRoles.repository) \(Self.address(repositoryAddress)) scram-sha-256")
+            rules.append("\(kind) all,replication \(ClusterRoles.repository) \(Self.address(repositoryAddress)) scram-sha-256")
         }
+        // What these lines do not match goes on to the user's own, which may match anybody.
+        if tls.isRequired { rules.append("hostnossl all,replication \(ClusterRoles.all.joined(separator: ",")) all reject") }
         return rules + file.postgres.accessRules
     }
 

@@ -4,7 +4,7 @@ import PostgresModel
 struct NodeState {
     let node: ClusterFile.Node
     let placement: ClusterFile.Placement
-    let facts: InstanceFacts
+    var facts: InstanceFacts
     let layout: InstanceLayout
     let judgement: Judgement
 

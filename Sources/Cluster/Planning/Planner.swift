@@ -14,6 +14,8 @@ package struct Planner {
     var plan = Plan()
     /// Of the primary, while the nodes are planned.
     var primaryFacts: InstanceFacts?
+    /// Nodes that get a certificate in this plan.
+    var certified: Set<String> = []
 
     package static func plan(
         _ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:],
@@ -45,10 +47,13 @@ package struct Planner {
         let primary = primary(among: states)
         if let primary {
             stopRemoved(primary)
-            try planNodes(states, primary)
+            forgetAuthorities()
+            try planCertificates(states)
+            if !plan.blocked.contains(where: { $0.node == primary.name }) { try planNodes(states, primary) }
             dropSlotsOfRemoved(states)
         }
-        try planRepository()
+        let hasNewTrust = primary.map { planTrust($0) } ?? false
+        try planRepository(reconnects: hasNewTrust)
         if let primary { awaitReceiver(primary) }
         remarkClocks()
     }
@@ -83,13 +88,15 @@ package struct Planner {
     }
 
     /// What will be there when its packages are.
-    private func installed(_ instance: InstanceFacts, on node: String) -> InstanceFacts {
-        guard let major = file.postgres.major, plan.steps.contains(where: { $0.host == node && $0.action.installs }) else {
+    private func installed(_ instance: InstanceFacts, on node: ClusterFile.Node) -> InstanceFacts {
+        guard let major = file.postgres.major, plan.steps.contains(where: { $0.host == node.name && $0.action.installs }) else {
             return instance
         }
         var instance = instance
         instance.version = major * 10000
         instance.hasServerAccount = true
+        // PostgreSQL of packages is built with OpenSSL, and has its program with it.
+        if file.tls(of: node) != .off { instance.tls = TLSFacts(hasOpenSSL: true, isSupported: true, key: .missing) }
         return instance
     }
 
@@ -99,7 +106,7 @@ package struct Planner {
             guard let placement = node.placement else { continue }
             switch facts.nodes[node.name] {
             case .reached(let host):
-                guard let instance = host.instance.map({ installed($0, on: node.name) }) else { continue }
+                guard let instance = host.instance.map({ installed($0, on: node) }) else { continue }
                 do throws(NodeProblem) { found.append((node, placement, instance, try usable(host, instance, node))) } catch {
                     block(node.name, error.reason, hint: error.hint)
                 }

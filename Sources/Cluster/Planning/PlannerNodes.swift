@@ -10,22 +10,31 @@ extension Planner {
         func upstream(_ state: NodeState) -> NodeState? {
             state.name == primary.name ? nil : self.upstream(of: state, primary, states)
         }
+        let desired = Dictionary(
+            uniqueKeysWithValues: usable.map { ($0.name, stages(of: $0, upstream: upstream($0), among: usable)) })
         var restarts: [Restart] = []
-        if primary.exists, usable.contains(where: { $0.name == primary.name }) { try configure(primary, nil, &restarts) }
+        if primary.exists, usable.contains(where: { $0.name == primary.name }) {
+            try configure(primary, desired[primary.name]![0], &restarts)
+        }
         // A standby that is to follow another way should find its role and its slot; but a slot may need a setting that a restart brings.
         let isReady = primary.exists && restarts.isEmpty
         if isReady { planRolesAndSlots(primary, states) }
-        for state in usable where state.exists && state.name != primary.name { try configure(state, upstream(state), &restarts) }
+        for state in usable where state.exists && state.name != primary.name {
+            try configure(state, desired[state.name]![0], &restarts)
+        }
+        planLaterStages(usable, desired)
         planRestarts(restarts, primary)
-        if !primary.exists, usable.contains(where: { $0.name == primary.name }) { make(primary, nil) }
+        if !primary.exists, usable.contains(where: { $0.name == primary.name }) {
+            make(primary, nil, desired[primary.name]!.last!)
+        }
         if !isReady { planRolesAndSlots(primary, states) }
         for state in usable where state.name != primary.name {
             if !state.exists {
                 guard hasRoom(state, for: primary) else { continue }
                 if case .rewindable(let inPlace) = state.judgement {
-                    rewind(state, upstream(state) ?? primary, primary, inPlace: inPlace)
+                    rewind(state, upstream(state) ?? primary, primary, desired[state.name]!.last!, inPlace: inPlace)
                 } else {
-                    make(state, upstream(state))
+                    make(state, upstream(state), desired[state.name]!.last!)
                 }
             }
             planSlots(state, states, primary)
@@ -68,14 +77,15 @@ extension Planner {
         return states.enumerated().sorted { (depth($0.element), $0.offset) < (depth($1.element), $1.offset) }.map(\.element)
     }
 
-    func desired(_ state: NodeState, upstream: NodeState?) -> DesiredFiles {
+    func desired(_ state: NodeState, upstream: NodeState?, _ tls: TLSStage) -> DesiredFiles {
         DesiredFiles(
             file: file, node: state.node, placement: state.placement, layout: state.layout, major: state.major,
             hasChecksums: state.control?.hasChecksums ?? true, upstream: upstream?.node,
             repositoryAddress: file.repository.host ?? facts.repositoryAddresses[state.name], untouched: untouched(state),
             required: RequiredSettings(
                 own: state.facts, primary: primaryFacts, nodes: file.nodes.count { $0.placement != nil }
-            ).settings)
+            ).settings,
+            tls: tls)
     }
 
     // MARK: One server
@@ -87,8 +97,7 @@ extension Planner {
         let lowered: [String: Int]
     }
 
-    private mutating func make(_ state: NodeState, _ upstream: NodeState?) {
-        let desired = desired(state, upstream: upstream)
+    private mutating func make(_ state: NodeState, _ upstream: NodeState?, _ desired: DesiredFiles) {
         let needs = upstream.map { [$0.name] } ?? []
         if state.judgement == .replaceable {
             add(
@@ -130,11 +139,12 @@ extension Planner {
     }
 
     /// What the primary wrote since the fork is brought over, and what only this node has goes; on a copy, unless it is in place.
-    private mutating func rewind(_ state: NodeState, _ upstream: NodeState, _ primary: NodeState, inPlace: Bool) {
+    private mutating func rewind(
+        _ state: NodeState, _ upstream: NodeState, _ primary: NodeState, _ desired: DesiredFiles, inPlace: Bool
+    ) {
         let needs = [primary.name, upstream.name]
         // Until its first checkpoint a promoted server's control file has its old timeline, and pg_rewind would be misled.
         add(primary.name, .sql(primary.layout, ["CHECKPOINT"]), [], needs: [primary.name])
-        let desired = desired(state, upstream: upstream)
         let source = ConnectionText.make(
             desired.conninfoFields(to: primary.placement) + [("dbname", "postgres"), ("options", "-c statement_timeout=0")])
         add(
@@ -158,8 +168,8 @@ extension Planner {
         return seed
     }
 
-    private mutating func configure(_ state: NodeState, _ upstream: NodeState?, _ restarts: inout [Restart]) throws {
-        let desired = desired(state, upstream: upstream), files = desired.files
+    private mutating func configure(_ state: NodeState, _ desired: DesiredFiles, _ restarts: inout [Restart]) throws {
+        let files = desired.files
         let hidden = hiddenSettings(state, desired)
         let settings = settingChanges(state, desired).filter { change in !hidden.contains { $0.object == change.object } }
         var changes = hidden + settings + (try otherFileChanges(state, files))
@@ -172,7 +182,7 @@ extension Planner {
             return add(
                 state.name, .start(state.layout),
                 [.init(action: .change, node: state.name, object: "server", from: "stopped", to: "running")],
-                needs: upstream.map { [$0.name] } ?? [])
+                needs: desired.upstream.map { [$0.name] } ?? [])
         }
         if !changes.isEmpty {
             add(state.name, .reload(state.layout), [])
@@ -186,6 +196,7 @@ extension Planner {
                         to: "read again", effect: .reload)
                 ])
         }
+        awaitTLS(state, desired)
         let pending = pendingRestarts(state, desired, changes)
         if changes.contains(where: { $0.effect == .restart }) || !pending.isEmpty {
             restarts.append(Restart(state: state, changes: pending, lowered: lowered(state, desired)))
@@ -209,7 +220,7 @@ extension Planner {
     }
 
     /// What our file would say otherwise than it does.
-    private func settingChanges(_ state: NodeState, _ desired: DesiredFiles) -> [Plan.Change] {
+    func settingChanges(_ state: NodeState, _ desired: DesiredFiles) -> [Plan.Change] {
         let old = SettingsText.values(state.facts.include ?? ""), new = desired.settings
         var changes: [Plan.Change] = []
         for (name, value) in new where old[name] != value {
@@ -247,6 +258,19 @@ extension Planner {
                     to: "include \(state.layout.include)",
                     effect: effect))
         }
+        changes += accessChanges(state, files)
+        if try !secrets.isFilled(files.passfile, state.facts.passfile) {
+            changes.append(
+                .init(
+                    action: state.facts.passfile == nil ? .create : .change, node: state.name, object: state.layout.passfile,
+                    to: "the passwords that a standby there needs"))
+        }
+        return changes
+    }
+
+    func accessChanges(_ state: NodeState, _ files: InstanceFiles) -> [Plan.Change] {
+        var changes: [Plan.Change] = []
+        let effect: Plan.Change.Effect = state.judgement == .running ? .reload : .none
         let old = state.facts.accessRules.flatMap { AccessBlock.lines(in: $0) }
         if old != files.accessRules {
             let gone = (old ?? []).filter { !files.accessRules.contains($0) }
@@ -264,12 +288,6 @@ extension Planner {
                         action: .change, node: state.name, object: "pg_hba.conf", to: "pgark's block, in its order",
                         effect: effect))
             }
-        }
-        if try !secrets.isFilled(files.passfile, state.facts.passfile) {
-            changes.append(
-                .init(
-                    action: state.facts.passfile == nil ? .create : .change, node: state.name, object: state.layout.passfile,
-                    to: "the passwords that a standby there needs"))
         }
         return changes
     }

@@ -26,8 +26,8 @@ extension Planner {
         }
     }
 
-    /// Everything else there.
-    mutating func planRepository() throws {
+    /// Everything else there. `reconnects`: what the receiver's connection is to be like has changed.
+    mutating func planRepository(reconnects: Bool) throws {
         if case .unreachable(let failure) = facts.repository { block(Self.repository, failure) }
         guard let (host, found) = repositoryHost else {
             guard facts.repository.facts?.isRoot == false else { return }
@@ -52,7 +52,8 @@ extension Planner {
                 .writeFile(path: configuration, text: text, account: "root", permissions: 0o644),
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
-        planServices(host, found, isRenewed: found.programDigest != found.ownDigest || found.clusterFile != text)
+        planServices(
+            host, found, isRenewed: reconnects || found.programDigest != found.ownDigest || found.clusterFile != text)
         remarkUnknownPasswords()
     }
 
