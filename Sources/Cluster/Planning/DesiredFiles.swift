@@ -17,7 +17,6 @@ struct DesiredFiles {
     var untouched: Set<String> = []
     /// What it must have besides (`RequiredSettings`).
     var required: [(name: String, value: String)] = []
-
     var tls = TLSStage()
 
     /// Those that are not the user's own.
