@@ -69,7 +69,7 @@ let package = Package(
             swiftSettings: rules),
         .testTarget(
             name: "BackupTests",
-            dependencies: ["Backup", "Repository", "Storage", "PostgresModel", "TestSupport", "Hosts", system],
+            dependencies: ["Backup", "Postgres", "Repository", "Storage", "PostgresModel", "TestSupport", "Hosts", system],
             swiftSettings: rules),
         .testTarget(
             name: "RepositoryTests", dependencies: ["Repository", "Storage", "PostgresModel", "CLinux", "TestSupport", system],
