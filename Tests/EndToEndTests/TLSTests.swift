@@ -141,7 +141,7 @@ struct TLSTests {
             let log = "/var/log/postgresql/postgresql-15-main.log"
             try eventually("node2 refuses it") { try hosts["node2"].run("cat \(log)").contains("certificate verify failed") }
             try eventually("the receiver refuses it") {
-                try hosts["repo"].run("cat /var/lib/pgark/receiver.log").contains("certificate verify failed")
+                try hosts["repo"].run("cat /var/log/pgark/lab/receive.log").contains("certificate verify failed")
             }
             #expect(try Self.sql(hosts, "node1", "SELECT count(*) FROM pg_stat_replication") == "0")
             let plan = try hosts.json(4, "plan", "--detailed-exitcode")
