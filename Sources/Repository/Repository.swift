@@ -250,7 +250,7 @@ package struct Repository: Sendable {
 
     /// Throws where somebody holds the lock for writing now.
     package func requireIdle(to verb: String) throws {
-        if try Directory.exists(locks) { _ = try lockForWriting(to: verb) }
+        try Self.reaching(root) { if try Directory.exists(locks) { _ = try lockForWriting(to: verb) } }
     }
 
     private func lock(_ path: FilePath, exclusive: Bool = true, _ purpose: String, to verb: String) throws -> LockFile {

@@ -8,11 +8,13 @@ import Testing
 /// What must hold of a repository after whatever was done to the processes that write to it, as expectations.
 extension Pgark {
     func expectWhole(held: Set<Lock> = [], _ context: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
-        #expect(try flaws(held: held) == [], "\(context)", sourceLocation: sourceLocation)
+        let flaws = try flaws(held: held)
+        #expect(flaws == [], "\(context)", sourceLocation: sourceLocation)
     }
 
     func expectNoGarbage(_ context: String = "", sourceLocation: SourceLocation = #_sourceLocation) throws {
-        #expect(try garbage() == [], "\(context)", sourceLocation: sourceLocation)
+        let garbage = try garbage()
+        #expect(garbage == [], "\(context)", sourceLocation: sourceLocation)
     }
 
     /// The digest of all that belongs to backups: names, sizes, modes and contents. Locks say who held them last, and WAL
