@@ -36,7 +36,7 @@ struct RejoinCommand: ParsableCommand {
         let run = ApplyRun(hosts: hosts, journal: journal, output: output)
         let outcome = try run.run(plan, facts)
         if let (_, failure) = outcome.failed.first {
-            guard plan.rewinds, !inPlace else { throw failure }
+            guard plan.rewinds else { throw failure }
             let reasons = [failure.message] + failure.details
             output.note("\(node) could not be rewound and is made anew: \(reasons.joined(separator: "; "))")
             let facts = try hosts.observe()

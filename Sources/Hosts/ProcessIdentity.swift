@@ -64,6 +64,12 @@ package struct ProcessIdentity: Codable, Equatable, Sendable {
     /// The directory that a process works in, nil where we may not know.
     package static func workingDirectory(of pid: Int32) -> FilePath? { Directory.linkTarget(FilePath("/proc/\(pid)/cwd")) }
 
+    /// The processes that work in a directory, as far as we may know.
+    package static func working(in directory: FilePath) throws -> [Int32] {
+        let place = Directory.resolved(directory)
+        return (try Directory.names(in: "/proc") ?? []).compactMap { Int32($0) }.filter { workingDirectory(of: $0) == place }
+    }
+
     private static func startTicks(of pid: Int32) -> UInt64? {
         guard let text = try? ProcFile.text(FilePath("/proc/\(pid)/stat")), let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")  // the name before ")" may hold anything

@@ -1,4 +1,5 @@
 import Hosts
+import Postgres
 import PostgresModel
 import Storage
 import SystemPackage
@@ -14,6 +15,7 @@ struct InstanceRewinder {
     /// Returns what became of the data directory.
     func rewind(from source: String, _ files: InstanceFiles, inPlace: Bool) throws -> String? {
         try InstanceControl(site: site).stop()
+        try awaitNobody()
         try InstanceWriter(site: site).writePassfile(files.passfile)
         try Directory.removeTree(site.unfinished)
         if inPlace {
@@ -25,6 +27,8 @@ struct InstanceRewinder {
         } else {
             try copy()
         }
+        // That of a crash names a process that may be another's by now. Nobody is in there, as was seen.
+        try Directory.remove(site.unfinished.appending("postmaster.pid"))
         let own = try ownFiles()
         try pgRewind(site.unfinished, source)
         for (name, text) in own {
@@ -35,6 +39,15 @@ struct InstanceRewinder {
         let remark = inPlace ? nil : try creator.setAside()
         try creator.finish(files)
         return remark
+    }
+
+    /// The processes of a server that crashed end one after the other, and may write until then. All of them have its directory as theirs.
+    private func awaitNobody() throws {
+        let deadline = Deadline(seconds: 60)
+        while let process = try ProcessIdentity.working(in: site.data).first {
+            try deadline.check("could not rewind \(site.data): process \(process) still works in it")
+            pause(milliseconds: 100)
+        }
     }
 
     /// Blocks are shared where the file system can.
