@@ -195,7 +195,7 @@ struct ThreeHostsTests {
             // The other way round, after a crash, and without keeping anything.
             _ = try sql("node1", "SELECT pg_promote()")
             _ = try sql("node2", "INSERT INTO public.orders SELECT generate_series(100, 200); CHECKPOINT")
-            try hosts["node2"].run("kill -9 $(head -1 \(data)/postmaster.pid)")
+            try hosts["node2"].run("kill -QUIT $(head -1 \(data)/postmaster.pid)")
             _ = try sql("node1", "INSERT INTO public.orders VALUES (3)")
             try eventually("node2 has crashed, and is left alone") {
                 let blocked = try hosts.json(0, "plan").blocked_by.array
