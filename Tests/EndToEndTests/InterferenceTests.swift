@@ -71,15 +71,6 @@ struct InterferenceTests {
                 hosts["good"].sql(
                     "SELECT count(*) FROM pg_replication_slots", hosts.programs, sockets: "/var/lib/postgresql") == "6")
 
-            // A clock that is wrong by a minute.
-            try hosts["good"].run("echo +60s > /etc/faketimerc; ls /usr/lib/*/faketime/libfaketime.so.1 > /etc/ld.so.preload")
-            try eventually("the plan says so") {
-                try hosts.json(0, "plan").remarks.array.compactMap(\.string).contains {
-                    $0.hasPrefix("good: its clock is ") && $0.contains("s ahead of")
-                }
-            }
-            try hosts["good"].run("rm /etc/ld.so.preload")
-
             // One after the other gets out of the way.
             try hosts["photos"].run("mv /var/lib/postgresql/data /var/lib/postgresql/photos")
             try hosts["taken"].run("pkill -f [h]ttp.server")
