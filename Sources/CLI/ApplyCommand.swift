@@ -25,19 +25,11 @@ struct ApplyCommand: ParsableCommand {
         let plan = try selection.plan(file, facts)
         if !output.json { output.note(PlanDocument(plan).text(output)) }
         guard !plan.steps.isEmpty else { return try finish(plan, Executor.Outcome(), output) }
-        try confirm(plan, hosts, file, output)
-        let outcome = try ApplyRun(hosts: hosts, journal: journal, output: output).run(plan, facts)
-        try finish(plan, outcome, output)
-    }
-
-    /// What a person agreed to must still be what is to be done.
-    private func confirm(_ plan: Plan, _ hosts: ClusterHosts, _ file: ClusterFile, _ output: Output) throws {
-        if yes { return }
-        try output.confirm("Do this?", yes: yes, hint: "Add --yes to answer it, or see what would be done: pgark plan")
-        guard try selection.plan(file, hosts.observe()) == plan else {
-            throw Failure(
-                .diverged, "could not apply the plan: the hosts have changed since it was made", hint: "See it anew: pgark plan")
+        let run = ApplyRun(hosts: hosts, journal: journal, output: output)
+        try run.confirm("Do this?", plan, yes: yes, hint: "Add --yes to answer it, or see what would be done: pgark plan") {
+            try selection.plan(file, $0)
         }
+        try finish(plan, run.run(plan, facts), output)
     }
 
     private struct Document: Encodable {

@@ -19,12 +19,12 @@ struct NodeRestoreRun {
         let plan = try restore.plan(facts), followers = restore.followers(facts)
         if !output.json { output.note(text(plan, outline, followers, output)) }
         if dryRun { return try output.data(Document(outline, node, done: 0, reseeded: [])) { "nothing was changed" } }
-        try output.confirm("Restore \(node) to \(outline.target)?", yes: yes)
         let run = ApplyRun(hosts: hosts, journal: journal, output: output)
+        try run.confirm("Restore \(node) to \(outline.target)?", plan, yes: yes, hint: ApplyRun.dryRunHint, again: restore.plan)
         var done = try run.execute(plan, facts).count
         // Whoever followed the old server has what the new one never had.
         let next = try Planner.plan(
-            file, text: file.text, hosts.observe(), rejoin: Dictionary(uniqueKeysWithValues: followers.map { ($0, .reseed) }))
+            file, hosts.observe(), rejoin: Dictionary(uniqueKeysWithValues: followers.map { ($0, .reseed) }))
         if !output.json, !next.steps.isEmpty { output.note(PlanDocument(next).text(output)) }
         done += try run.execute(next, facts).count
         try output.data(Document(outline, node, done: done, reseeded: followers.sorted())) { "" }
@@ -69,9 +69,22 @@ struct NodeRestoreRun {
 
 /// Carries plans out, and tells what is done.
 struct ApplyRun {
+    static let dryRunHint = "Add --yes to answer it, or see what would be done: --dry-run"
+
     let hosts: ClusterHosts
     let journal: Journal
     let output: Output
+
+    /// Asks, and makes the plan again: what a person agreed to must still be what is to be done.
+    func confirm(_ question: String, _ plan: Plan, yes: Bool, hint: String, again: (ClusterFacts) throws -> Plan) throws {
+        if yes { return }
+        try output.confirm(question, yes: yes, hint: hint)
+        guard try again(hosts.observe()) == plan else {
+            throw Failure(
+                .diverged, "could not go on with the plan: the hosts have changed since it was made",
+                hint: "Give the command again, and see it anew.")
+        }
+    }
 
     /// Throws what failed first, after everything was done that did not need it.
     @discardableResult

@@ -31,7 +31,7 @@ struct PlanSelectionOptions: ParsableArguments {
 
     func plan(_ file: ClusterFile, _ facts: ClusterFacts) throws -> Plan {
         for name in node where name != Plan.repositoryHost { try file.requirePlaced(name, to: "plan for") }
-        return try Planner.plan(file, text: file.text, facts).limited(toNodes: Set(node), objects: only) { name in
+        return try Planner.plan(file, facts).limited(toNodes: Set(node), objects: only) { name in
             file.nodes.first { $0.name == name }?.slot ?? name
         }
     }

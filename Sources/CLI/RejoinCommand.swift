@@ -29,11 +29,13 @@ struct RejoinCommand: ParsableCommand {
         let journal = try Journal(cluster: file.name, command: "rejoin", node: node)
         let hosts = try ClusterHosts(file)
         let facts = try hosts.observe()
-        var plan = try plan(file, facts, reseed ? .reseed : inPlace ? .rewindInPlace : .rewind)
+        let way: Rejoin = reseed ? .reseed : inPlace ? .rewindInPlace : .rewind
+        var plan = try plan(file, facts, way)
         if !output.json { output.note(PlanDocument(plan).text(output)) }
         if dryRun { return try output.data(PlanDocument(plan)) { "nothing was changed" } }
-        try output.confirm("Give up what only \(node) has, and make it a standby?", yes: yes)
         let run = ApplyRun(hosts: hosts, journal: journal, output: output)
+        let question = "Give up what only \(node) has, and make it a standby?"
+        try run.confirm(question, plan, yes: yes, hint: ApplyRun.dryRunHint) { try self.plan(file, $0, way) }
         let outcome = try run.run(plan, facts)
         if let (_, failure) = outcome.failed.first {
             guard plan.rewinds else { throw failure }
@@ -49,7 +51,7 @@ struct RejoinCommand: ParsableCommand {
     }
 
     private func plan(_ file: ClusterFile, _ facts: ClusterFacts, _ way: Rejoin) throws -> Plan {
-        let plan = try Planner.plan(file, text: file.text, facts, rejoin: [node: way])
+        let plan = try Planner.plan(file, facts, rejoin: [node: way])
         if let blocked = plan.blocked.first(where: { $0.node == node }) {
             throw Failure(.diverged, "could not rejoin \(node): \(blocked.reason)", hint: blocked.hint)
         }

@@ -33,7 +33,7 @@ struct StandbyCommand: ParsableCommand {
                 hosts: new, new, isSavedFirst: new.text != old.text
             ) {
                 facts in
-                let plan = try Planner.plan(new, text: new.text, facts)
+                let plan = try Planner.plan(new, facts)
                 if let blocked = plan.blocked.first(where: { $0.node == node }) {
                     throw Failure(
                         blocked.isUnreachable ? .hostUnreachable : .diverged,
@@ -96,7 +96,7 @@ struct StandbyCommand: ParsableCommand {
             try MemberRun(global: global, command: "standby remove", node: node, yes: yes, dryRun: dryRun).run(
                 hosts: old, new, isSavedFirst: false
             ) { facts in
-                let plan = try Planner.plan(new, text: new.text, facts, remove: old.nodes.filter { $0.name == node })
+                let plan = try Planner.plan(new, facts, remove: old.nodes.filter { $0.name == node })
                 if let blocked = plan.blocked.first(where: { $0.node == node && !$0.isUnreachable }) {
                     throw Failure(
                         .diverged, "could not remove standby \"\(node)\": \(blocked.reason)", hint: blocked.hint)
@@ -116,17 +116,18 @@ private struct MemberRun {
     let dryRun: Bool
 
     /// `isSavedFirst`: cut short, `apply` goes on with the file; else the same command does.
-    func run(hosts: ClusterFile, _ file: ClusterFile, isSavedFirst: Bool, _ plan: (ClusterFacts) throws -> Plan) throws {
+    func run(hosts: ClusterFile, _ file: ClusterFile, isSavedFirst: Bool, _ makePlan: (ClusterFacts) throws -> Plan) throws {
         let output = global.output
         let journal = try Journal(cluster: file.name, command: command, node: node)
         let hosts = try ClusterHosts(hosts)
         let facts = try hosts.observe()
-        let plan = try plan(facts)
+        let plan = try makePlan(facts)
         if !output.json { output.note(PlanDocument(plan).text(output)) }
         if dryRun { return try output.data(PlanDocument(plan)) { "nothing was changed" } }
-        try output.confirm("Do this?", yes: yes, hint: "Add --yes to answer it, or see what would be done: --dry-run")
+        let run = ApplyRun(hosts: hosts, journal: journal, output: output)
+        try run.confirm("Do this?", plan, yes: yes, hint: ApplyRun.dryRunHint, again: makePlan)
         if isSavedFirst { try file.save() }
-        try ApplyRun(hosts: hosts, journal: journal, output: output).execute(plan, facts)
+        try run.execute(plan, facts)
         if !isSavedFirst { try file.save() }
         try output.data(PlanDocument(plan)) { "" }
         output.next("pgark status")

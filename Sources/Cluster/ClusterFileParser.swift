@@ -41,6 +41,7 @@ struct ClusterFileParser {
         let tls = tls(top)
         let nodes = nodes(top, tls)
         let repository = repository(top)
+        if let repository { checkReceiverSlot(top, nodes ?? [], repository) }
         let backup = backup(top)
         let replication = replication(top)
         guard let name, let nodes, let repository else { return nil }
@@ -136,6 +137,17 @@ struct ClusterFileParser {
                 mapping.position(of: node.name),
                 "nodes \"\(twin.name)\" and \"\(node.name)\" have the same slot, \(node.slot); give one of them another: slot: NAME"
             )
+        }
+    }
+
+    private mutating func checkReceiverSlot(
+        _ top: YAMLMapping, _ nodes: [ClusterFile.Node], _ repository: ClusterFile.RepositorySettings
+    ) {
+        for node in nodes where node.placement != nil && node.slot == repository.slot.description {
+            problems.add(
+                top.position(of: "nodes"),
+                "node \"\(node.name)\" and the repository's WAL receiver have the same slot, \(node.slot); give one of them another: "
+                    + "nodes.\(node.name).slot or repository.slot")
         }
     }
 

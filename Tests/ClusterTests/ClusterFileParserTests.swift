@@ -110,6 +110,7 @@ import Testing
         ("b: { host: b, data: d }", "an absolute path"),
         ("b: { host: b, delay: soon }", "a span of time"),
         ("b: { host: b, slot: \"B b\" }", "1 to 63 of a-z"), ("b: { host: b, slot: a }", "have the same slot"),
+        ("pgark: { host: b }", "the repository's WAL receiver have the same slot, pgark"),
         ("b: { connection: \"host=b\", slot: b }", "is for a node that pgark sets up"),
     ])
     func whatANodeCannotBeIsSaid(_ line: String, _ reason: String) {

@@ -137,7 +137,7 @@ struct PlanExample {
 
     func plan(rejoin: [String: Rejoin] = [:], remove: [String] = []) throws -> Plan {
         let leaving = remove.map { ClusterFile.Node(name: $0, connection: "", placement: nil) }
-        return try Planner.plan(file, text: text, facts, rejoin: rejoin, remove: leaving)
+        return try Planner.plan(file, facts, rejoin: rejoin, remove: leaving)
     }
 
     var facts: ClusterFacts {

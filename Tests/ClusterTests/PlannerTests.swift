@@ -104,6 +104,18 @@ struct PlannerTests {
         #expect(try example.lines() == [])
     }
 
+    @Test("keeps a setting that standbys must match when the file no longer names it, and lowers it when it says so")
+    func keptSetting() throws {
+        var example = try PlanExample.converged()
+        let text = example.text
+        example.text = text.replacing(", parameters: { max_connections: 100 }", with: "")
+        example.repository.repository!.clusterFile = example.text
+        #expect(try !example.lines().contains { $0.contains("max_connections") })
+        example.text = text.replacing("max_connections: 100", with: "max_connections: 50")
+        example.repository.repository!.clusterFile = example.text
+        #expect(try example.lines().contains("~ node1: setting max_connections: 100 → 50 (restart)"))
+    }
+
     // MARK: Rejoin
 
     @Test("rewinds a node that is to rejoin, on a copy, after the primary's checkpoint; without room it says how")

@@ -40,21 +40,6 @@ struct InterruptedApplyTests {
         return state
     }
 
-    /// Kills it with -9 when it is about to write this line of its journal. True where it ended before.
-    private static func apply(_ hosts: TestHosts, killedAtLine line: Int) throws -> Bool {
-        let journal = "/var/lib/pgark-apply/lab.journal"
-        let strace = [
-            "strace", "-qq", "-o", "/dev/null", "-P", journal, "-e", "trace=fdatasync", "-e",
-            "inject=fdatasync:signal=KILL:when=\(line)", "env", "PGARK_CONFIG=\(hosts.configuration)",
-        ]
-        let outcome = try hosts.control.command(strace + [TestMachine.pgark().string, "apply", "--yes"]).outcome()
-        if outcome.status == .exited(0) { return true }
-        guard outcome.status == .killed(signal: SIGKILL) || outcome.status == .exited(137) else {
-            throw TestFailure("apply, to be killed at line \(line): \(outcome.status)\n\(outcome.output)\(outcome.errors)")
-        }
-        return false
-    }
-
     @Test("before and after each of its steps goes on, and comes to where an undisturbed one does")
     func everyStep() throws {
         let undisturbed = try TestHosts.with(["node1", "node2", "repo"], major: TestMachine.newest) { hosts in
@@ -66,7 +51,7 @@ struct InterruptedApplyTests {
             try hosts.write(Self.text(hosts))
             var kills = 0
             // At its first line nothing is done, at its second one step is.
-            while try !Self.apply(hosts, killedAtLine: kills % 2 + 1) { kills += 1 }
+            while try !hosts.apply(killedAtLine: kills % 2 + 1) { kills += 1 }
             #expect(kills >= 2 * undisturbed.steps - 4, "\(kills) kills of \(undisturbed.steps) steps")
             _ = try hosts.json(0, "apply", "--yes")
             try hosts.json(0, "plan", "--detailed-exitcode")

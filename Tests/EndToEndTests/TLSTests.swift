@@ -163,21 +163,6 @@ struct TLSTests {
         }
     }
 
-    /// Kills it with -9 when it is about to write this line of its journal. True where it ended before.
-    private static func apply(_ hosts: TestHosts, killedAtLine line: Int) throws -> Bool {
-        let journal = "/var/lib/pgark-apply/lab.journal"
-        let strace = [
-            "strace", "-qq", "-o", "/dev/null", "-P", journal, "-e", "trace=fdatasync", "-e",
-            "inject=fdatasync:signal=KILL:when=\(line)", "env", "PGARK_CONFIG=\(hosts.configuration)",
-        ]
-        let outcome = try hosts.control.command(strace + [TestMachine.pgark().string, "apply", "--yes"]).outcome()
-        if outcome.status == .exited(0) { return true }
-        guard outcome.status == .killed(signal: SIGKILL) || outcome.status == .exited(137) else {
-            throw TestFailure("apply, to be killed at line \(line): \(outcome.status)\n\(outcome.output)\(outcome.errors)")
-        }
-        return false
-    }
-
     @Test(
         "is switched on and off under a running cluster, killed after each step: no server restarts, and everybody comes in again"
     )
@@ -193,7 +178,7 @@ struct TLSTests {
                 #expect(!plan.changes.array.contains { $0.effect.string == "restart" }, "\(plan)")
                 var kills = 0
                 // At its second line one step is done.
-                while try !Self.apply(hosts, killedAtLine: 2) {
+                while try !hosts.apply(killedAtLine: 2) {
                     kills += 1
                     try #require(kills < 60, "there is no end to it")
                     if kills % 3 == 0 { try Self.sendAway(hosts) }

@@ -3,8 +3,6 @@ import PostgresModel
 /// From what the cluster file wants and what was found to what is to be done. Pure: the same facts give the same plan.
 package struct Planner {
     let file: ClusterFile
-    /// The cluster file's own text, for the repository's host.
-    let text: String
     let facts: ClusterFacts
     let secrets: Secrets
     /// Nodes whose server is to be given up, and how it becomes a standby again; what it had is kept.
@@ -18,25 +16,12 @@ package struct Planner {
     var certified: Set<String> = []
 
     package static func plan(
-        _ file: ClusterFile, text: String, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:],
-        remove: [ClusterFile.Node] = []
+        _ file: ClusterFile, _ facts: ClusterFacts, rejoin: [String: Rejoin] = [:], remove: [ClusterFile.Node] = []
     ) throws -> Plan {
         var planner = Planner(
-            file: file, text: text, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin, removed: remove)
+            file: file, facts: facts, secrets: Secrets(facts.passwords), rejoined: rejoin, removed: remove)
         try planner.make()
         return planner.plan
-    }
-
-    private init(
-        file: ClusterFile, text: String, facts: ClusterFacts, secrets: Secrets, rejoined: [String: Rejoin],
-        removed: [ClusterFile.Node]
-    ) {
-        self.file = file
-        self.text = text
-        self.facts = facts
-        self.secrets = secrets
-        self.rejoined = rejoined
-        self.removed = removed
     }
 
     private mutating func make() throws {

@@ -47,13 +47,13 @@ extension Planner {
                 [change(found.programDigest == nil ? .create : .change, "\(RepositoryHost.program)", to: "this program")])
         }
         let configuration = RepositoryHost.configuration(file.name).string
-        if found.clusterFile != text {
+        if found.clusterFile != file.text {
             add(
-                .writeFile(path: configuration, text: text, account: "root", permissions: 0o644),
+                .writeFile(path: configuration, text: file.text, account: "root", permissions: 0o644),
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
         planServices(
-            host, found, isRenewed: reconnects || found.programDigest != found.ownDigest || found.clusterFile != text)
+            host, found, isRenewed: reconnects || found.programDigest != found.ownDigest || found.clusterFile != file.text)
         remarkUnknownPasswords()
     }
 
