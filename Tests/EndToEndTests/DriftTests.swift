@@ -1,3 +1,4 @@
+import Glibc
 import Hosts
 import Lab
 import PostgresModel
@@ -62,6 +63,44 @@ struct DriftTests {
             _ = try sql("node1", "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'pgark'")
             try eventually("the receiver is back") {
                 try sql("node1", "SELECT active FROM pg_replication_slots WHERE slot_name = 'pgark'") == "t"
+            }
+        }
+    }
+
+    @Test("while somebody thinks about a plan ends that plan: nothing of it is done")
+    func moved() throws {
+        try TestHosts.with(["node1", "repo"], major: TestMachine.newest) { hosts in
+            let text = Self.text(hosts).replacing("  node2: { host: 192.168.20.229, data: /var/lib/postgresql/data }\n", with: "")
+                .replacing("192.168.20.230", with: hosts["repo"].address)
+            try hosts.write(text)
+            try hosts.json(0, "apply", "--yes")
+            func sql(_ statement: String) throws -> String {
+                try hosts["node1"].sql(statement, hosts.programs, sockets: "/var/lib/postgresql")
+            }
+            try hosts.write(text.replacing("log_statement: all", with: "log_statement: ddl"))
+            let pgark = "env PGARK_CONFIG=\(hosts.configuration) \(try TestMachine.pgark())"
+            let place = hosts.directory.appending("answer")
+            for isMoved in [true, false] {
+                let script = """
+                    (while ! test -e \(place); do sleep 0.1; done; echo y; sleep 5) |
+                    script --quiet --flush --return --command '\(pgark) apply' \(place).typescript
+                    """
+                let log = FilePath("\(place).typescript")
+                try Directory.remove(place)
+                try Directory.remove(log)
+                let asking = try hosts.control.command(["/bin/sh", "-c", script]).launch(
+                    log: hosts.directory.appending("apply.log"))
+                try eventually("it asks") { try SmallFile.readText(log)?.contains("Do this?") == true }
+                if isMoved {
+                    _ = try sql("ALTER SYSTEM SET log_statement = 'none'")
+                    _ = try sql("SELECT pg_reload_conf()")
+                }
+                try SmallFile.write("", to: place)
+                var status: Int32 = 0
+                waitpid(asking, &status, 0)
+                let typed = try SmallFile.readText(log) ?? ""
+                #expect(typed.contains("have changed since it was made") == isMoved, "\(typed)")
+                try #expect(sql("SHOW log_statement") == (isMoved ? "none" : "ddl"))
             }
         }
     }
