@@ -27,9 +27,17 @@ struct ExportedWAL {
             through: WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: record.walSegmentSize), archive, record)
     }
 
-    /// All that leads from the backup to `end` along a timeline's history.
-    init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory) throws {
+    /// All that leads from the backup to `end` along a timeline's history. With the `others`' histories a server that ends its
+    /// recovery there knows which timelines there have been, and takes a number that none has (PostgreSQL:
+    /// src/backend/access/transam/timeline.c, findNewestTimeLine).
+    init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory, others: Bool) throws {
         let (archive, record) = (try reader.walArchive(), reader.record), size = record.walSegmentSize
+        if others {
+            for timeline in try archive.timelinesWithHistory().sorted() {
+                guard case .none = history.end(of: timeline) else { continue }
+                try add(history: timeline, archive)
+            }
+        }
         for step in try StoredWAL(archive).steps(from: record.beginLSN, on: record.timeline, along: history) {
             try add(history: step.timeline, archive)
             guard step.from < end else { continue }

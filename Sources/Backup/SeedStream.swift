@@ -13,21 +13,28 @@ package struct SeedStream {
     private let reader: BackupReader
     private let wal: ExportedWAL
 
-    /// `plan` is of a restore: its backup, its timeline and how far the WAL goes.
-    package init(_ catalogue: Catalogue, _ plan: RestorePlan) throws {
+    /// `plan` is of a restore: its backup, its timeline and how far the WAL goes. A server that `promotes` begins a timeline there.
+    package init(_ catalogue: Catalogue, _ plan: RestorePlan, promotes: Bool) throws {
         reader = BackupReader(catalogue: catalogue, record: plan.record)
-        guard plan.record.tablespaces.allSatisfy(\.location.isEmpty) else {
-            throw Failure(
-                .unsupported,
-                "could not send backup \(plan.record.id) to another host: it has tablespaces in places of their own",
-                details: plan.record.tablespaces.map(\.location).filter { !$0.isEmpty })
-        }
+        try Self.check(plan.record)
         guard let history = try reader.walArchive().history(of: plan.timeline) else {
             throw Failure(
                 .targetUnreachable,
                 "could not send backup \(plan.record.id): the history of timeline \(plan.timeline) is not stored")
         }
-        wal = try ExportedWAL(reader, to: plan.walTo, along: history)
+        wal = try ExportedWAL(reader, to: plan.walTo, along: history, others: promotes)
+    }
+
+    /// Throws where a backup cannot be sent as one archive.
+    package static func check(_ record: BackupRecord) throws {
+        let places = record.tablespaces.map(\.location).filter { !$0.isEmpty }
+        guard !places.isEmpty else { return }
+        throw Failure(
+            .unsupported, "could not send backup \(record.id) to another host: it has tablespaces in places of their own",
+            details: places,
+            hint:
+                "Restore it on the repository's host, and copy it: pgark restore \(record.id) --to DIRECTORY --tablespace OLD=NEW"
+        )
     }
 
     /// What is in the archive, without WAL.

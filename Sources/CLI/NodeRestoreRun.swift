@@ -1,5 +1,8 @@
+import ArgumentParser
 import Cluster
+import Postgres
 import PostgresModel
+import Storage
 
 /// `pgark restore --node`: the restored server first, then those who follow it.
 struct NodeRestoreRun {
@@ -9,7 +12,7 @@ struct NodeRestoreRun {
     let dryRun: Bool
 
     func run(_ target: TargetOptions, _ backup: String?) throws {
-        let output = global.output
+        let output = global.output, begin = Deadline.now
         let file = try global.clusterFile()
         let journal = try Journal(cluster: file.name, command: "restore", node: node)
         let hosts = try ClusterHosts(file)
@@ -18,16 +21,25 @@ struct NodeRestoreRun {
         let facts = try hosts.observe()
         let plan = try restore.plan(facts), followers = restore.followers(facts)
         if !output.json { output.note(text(plan, outline, followers, output)) }
-        if dryRun { return try output.data(Document(outline, node, done: 0, reseeded: [])) { "nothing was changed" } }
+        func document(steps: Int = 0, reseeded: [String] = [], blocked: [Plan.Blockage] = []) -> Document {
+            Document(
+                backup: outline.backup, target: outline.target, timeline: outline.timeline, node: node,
+                directory: facts.nodes[node]?.facts?.instance?.layout?.data, bytes: outline.bytes, files: outline.files,
+                durationSeconds: dryRun ? 0 : Double(Deadline.now - begin) / 1e9, started: !dryRun, dryRun: dryRun, steps: steps,
+                reseeded: reseeded, blockedBy: blocked)
+        }
+        if dryRun { return try output.data(document()) { "nothing was changed" } }
         let run = ApplyRun(hosts: hosts, journal: journal, output: output)
         try run.confirm("Restore \(node) to \(outline.target)?", plan, yes: yes, hint: ApplyRun.dryRunHint, again: restore.plan)
-        var done = try run.execute(plan, facts).count
+        let done = try run.execute(plan, facts)
         // Whoever followed the old server has what the new one never had.
         let next = try Planner.plan(
             file, hosts.observe(), rejoin: Dictionary(uniqueKeysWithValues: followers.map { ($0, .reseed) }))
-        if !output.json, !next.steps.isEmpty { output.note(PlanDocument(next).text(output)) }
-        done += try run.execute(next, facts).count
-        try output.data(Document(outline, node, done: done, reseeded: followers.sorted())) { "" }
+        if !output.json, !next.steps.isEmpty || !next.blocked.isEmpty { output.note(PlanDocument(next).text(output)) }
+        let doneThen = try run.execute(next, facts), blocked = next.blocked.filter { followers.contains($0.node) }
+        let reseeded = followers.subtracting(blocked.map(\.node)).sorted()
+        try output.data(document(steps: done.count + doneThen.count, reseeded: reseeded, blocked: blocked)) { "" }
+        if let status = next.blockedStatus { throw ExitCode(status) }
         output.next("pgark status")
     }
 
@@ -48,22 +60,17 @@ struct NodeRestoreRun {
         let target: String
         let timeline: UInt32
         let node: String
+        @Nullable var directory: String?
         let bytes: Int
         let files: Int
+        let durationSeconds: Double
+        let started: Bool
+        let dryRun: Bool
         let steps: Int
-        /// Standbys that were made anew.
+        /// Standbys that were made anew …
         let reseeded: [String]
-
-        init(_ outline: RestoreOutline, _ node: String, done: Int, reseeded: [String]) {
-            backup = outline.backup
-            target = outline.target
-            timeline = outline.timeline
-            self.node = node
-            bytes = outline.bytes
-            files = outline.files
-            steps = done
-            self.reseeded = reseeded
-        }
+        /// … and those that could not be.
+        let blockedBy: [Plan.Blockage]
     }
 }
 
@@ -79,7 +86,8 @@ struct ApplyRun {
     func confirm(_ question: String, _ plan: Plan, yes: Bool, hint: String, again: (ClusterFacts) throws -> Plan) throws {
         if yes { return }
         try output.confirm(question, yes: yes, hint: hint)
-        guard try again(hosts.observe()) == plan else {
+        let now = try again(hosts.observe())
+        guard now.steps == plan.steps, now.mayLoseData == plan.mayLoseData else {
             throw Failure(
                 .diverged, "could not go on with the plan: the hosts have changed since it was made",
                 hint: "Give the command again, and see it anew.")
@@ -95,7 +103,15 @@ struct ApplyRun {
     }
 
     func run(_ plan: Plan, _ facts: ClusterFacts) throws -> Executor.Outcome {
-        try Executor(hosts, journal: journal).run(plan, facts.passwords) { tell($0, $1) }
+        var watch: CopyWatch?
+        return try Executor(hosts, journal: journal).run(plan, facts.passwords) { step, progress in
+            watch?.end()
+            watch = nil
+            if case .begins = progress, !output.json, let total = step.copiedBytes {
+                watch = CopyWatch(step, total, hosts, output)
+            }
+            tell(step, progress)
+        }
     }
 
     private func tell(_ step: Plan.Step, _ progress: Executor.Progress) {

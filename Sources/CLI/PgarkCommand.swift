@@ -29,21 +29,28 @@ package struct PgarkCommand: ParsableCommand {
         do {
             var command = try parseAsRoot(arguments)
             try command.run()
-            Glibc.exit(EXIT_SUCCESS)
+            end(EXIT_SUCCESS)
         } catch let failure as Failure {
             output.failure(failure)
-            Glibc.exit(exitStatus(of: failure.code, arguments))
+            end(exitStatus(of: failure.code, arguments))
         } catch let status as ExitCode {
-            Glibc.exit(status.rawValue)
+            end(status.rawValue)
         } catch {
             if exitCode(for: error).isSuccess {  // --help and --version end as errors too
                 print(fullMessage(for: error))
-                Glibc.exit(EXIT_SUCCESS)
+                end(EXIT_SUCCESS)
             }
             let failure = usage(message(for: error), arguments)
             output.failure(failure)
-            Glibc.exit(exitStatus(of: failure.code, arguments))
+            end(exitStatus(of: failure.code, arguments))
         }
+    }
+
+    /// Without what libraries do at an ordinary end: threads may still be within them, or just leaving (libcrypto's end does not
+    /// wait for a thread that ends meanwhile).
+    private static func end(_ status: Int32) -> Never {
+        fflush(nil)
+        _exit(status)
     }
 
     private static func usage(_ message: String, _ arguments: [String]) -> Failure {

@@ -5,11 +5,16 @@ import PostgresModel
 
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "What apply would do, in order, with its consequences.")
+        commandName: "plan", abstract: "What apply would do, in order, with its consequences.",
+        discussion: """
+            With --detailed-exitcode 0: nothing is to be done. 4: something is. 8: nothing can be, since a host cannot be \
+            reached. 3: nothing can be, since something else stands in the way.
+            """)
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var selection: PlanSelectionOptions
-    @Flag(help: "End with 4 where there is something to do.") var detailedExitcode = false
+    @Flag(help: "End with 4 where there is something to do, and not with 0 where something stands in the way.")
+    var detailedExitcode = false
 
     func run() throws {
         let output = global.output
@@ -18,6 +23,7 @@ struct PlanCommand: ParsableCommand {
         let plan = try selection.plan(file, hosts.observe())
         try output.data(PlanDocument(plan)) { PlanDocument(plan).text(output) }
         if detailedExitcode, !plan.changes.isEmpty { throw ExitCode(4) }
+        if detailedExitcode, let status = plan.blockedStatus { throw ExitCode(status) }
         if !plan.steps.isEmpty { output.next((["pgark apply"] + selection.words).joined(separator: " ")) }
     }
 }

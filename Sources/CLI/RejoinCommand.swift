@@ -37,8 +37,8 @@ struct RejoinCommand: ParsableCommand {
         let question = "Give up what only \(node) has, and make it a standby?"
         try run.confirm(question, plan, yes: yes, hint: ApplyRun.dryRunHint) { try self.plan(file, $0, way) }
         let outcome = try run.run(plan, facts)
-        if let (_, failure) = outcome.failed.first {
-            guard plan.rewinds else { throw failure }
+        if let (step, failure) = outcome.failed.first {
+            guard step.action.rewinds else { throw failure }
             let reasons = [failure.message] + failure.details
             output.note("\(node) could not be rewound and is made anew: \(reasons.joined(separator: "; "))")
             let facts = try hosts.observe()
@@ -64,10 +64,8 @@ struct RejoinCommand: ParsableCommand {
     }
 }
 
-extension Plan {
-    fileprivate var rewinds: Bool {
-        steps.contains { if case .rewind = $0.action { true } else { false } }
-    }
+extension HostAction {
+    fileprivate var rewinds: Bool { if case .rewind = self { true } else { false } }
 }
 
 extension ClusterFile {

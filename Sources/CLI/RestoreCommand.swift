@@ -32,8 +32,11 @@ struct RestoreCommand: ParsableCommand {
 
     func validate() throws {
         if (to == nil) == (node == nil) { throw ValidationError("say where: --to DIR, or --node NODE") }
-        if node != nil, standby || delta || !tablespace.isEmpty || start {
+        if node != nil, standby || delta || !tablespace.isEmpty || start || archive || threads.jobs != standardThreadCount {
             throw ValidationError("--node takes a backup and a target, and nothing else")
+        }
+        if node != nil, target.targetAction != .promote {
+            throw ValidationError("--node makes the node the primary: --target-action is promote there")
         }
         if standby, try target.point() != .endOfWAL {
             throw ValidationError("a standby follows its primary: --standby takes no target")

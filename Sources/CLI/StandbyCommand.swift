@@ -18,7 +18,7 @@ struct StandbyCommand: ParsableCommand {
         @OptionGroup var global: GlobalOptions
         @Argument(help: "Its name.") var node: String
         @Option(help: "How the other hosts reach it.") var host: String?
-        @Option(help: "Its server's port.") var port = 5432
+        @Option(help: "Its server's port (default: 5432).") var port: Int?
         @Option(help: "What to give ssh, where that is not the host.") var ssh: String?
         @Option(help: "The data directory, where it is not the system's usual one.") var data: String?
         @Option(help: "The node to follow, where that is not the primary.") var upstream: String?
@@ -45,7 +45,7 @@ struct StandbyCommand: ParsableCommand {
 
         private func edited(_ file: ClusterFile) throws -> ClusterFile {
             if file.nodes.contains(where: { $0.name == node }) {
-                guard host == nil, ssh == nil, data == nil, upstream == nil, delay == nil else {
+                guard host == nil, port == nil, ssh == nil, data == nil, upstream == nil, delay == nil else {
                     throw Failure(
                         .usage, "could not add standby \"\(node)\": \(file.path) has a node of that name",
                         hint: "Change it there, or make it what the file says: pgark apply --node \(node)")
@@ -67,7 +67,7 @@ struct StandbyCommand: ParsableCommand {
             return try ClusterFileEdit(file).adding(
                 node,
                 ClusterFile.Placement(
-                    host: host, port: port, ssh: ssh ?? host, data: data, upstream: upstream, delaySeconds: seconds))
+                    host: host, port: port ?? 5432, ssh: ssh ?? host, data: data, upstream: upstream, delaySeconds: seconds))
         }
     }
 

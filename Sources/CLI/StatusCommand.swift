@@ -32,8 +32,6 @@ struct StatusCommand: ParsableCommand {
 
     private func keepShowing(_ file: ClusterFile, _ output: Output) throws {
         try show(ClusterWatch(file, secondsBetween: Self.secondsBetween), file, output)
-        // Nobody waits for a thread that waits for a server; what libraries do at an ordinary end must not meet it.
-        _exit(EXIT_SUCCESS)
     }
 
     private func show(_ watch: ClusterWatch, _ file: ClusterFile, _ output: Output) throws {

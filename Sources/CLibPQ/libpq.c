@@ -10,9 +10,15 @@ static void *library;
 
 static void load(void) { library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL); }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+int pgark_has_libpq(void) {
+    pthread_once(&once, load);
+    return library != NULL;
+}
+
 /// As the dynamic loader does, where a library or a function is missing: a message, and status 127.
 static void *function(const char *name) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, load);
     void *found = library ? dlsym(library, name) : NULL;
     if (found) return found;

@@ -89,6 +89,8 @@ package struct ClusterFile: Sendable {
 
     package struct RepositorySettings: Sendable {
         package var path: FilePath
+        /// The file names it from its own directory.
+        package var isRelative = false
         package var compression = CompressionLevel.standard
         /// The physical replication slot of the WAL receiver.
         package var slot: SlotName

@@ -97,6 +97,10 @@ struct ClusterFileParser {
         mapping.checkKeys(known: mapping.entries.map(\.key.value), &problems)
         var nodes: [ClusterFile.Node] = []
         for (key, value) in mapping.entries {
+            if key.value == Plan.repositoryHost {
+                problems.add(
+                    key.position, "a node cannot be named \"repository\", as the repository's host is in plans; rename it")
+            }
             guard let name = checkedName(key, of: "node"), let node = node(value, name) else { continue }
             if let twin = nodes.first(where: { $0.connection == node.connection }) {
                 problems.add(key.position, "nodes \"\(twin.name)\" and \"\(name)\" have the same connection")
@@ -235,13 +239,14 @@ struct ClusterFileParser {
             "compression", expected: "zstd or zstd:N with N from 1 (fast) to 19 (small)", &problems, Self.compression)
         let slot = slot(mapping)
         guard let path, let slot else { return nil }
+        let isRelative = mapping.text("path", &problems)?.value.hasPrefix("/") == false
         let host = mapping.text("host", &problems)?.value
         let service = mapping.value(
             "service",
             expected: "one of \(ClusterFile.RepositorySettings.Service.allCases.map(\.rawValue).joined(separator: ", "))",
             &problems, ClusterFile.RepositorySettings.Service.init)
         return ClusterFile.RepositorySettings(
-            path: path, compression: compression ?? .standard, slot: slot, host: host,
+            path: path, isRelative: isRelative, compression: compression ?? .standard, slot: slot, host: host,
             ssh: mapping.text("ssh", &problems)?.value ?? host, account: mapping.text("user", &problems)?.value,
             service: service ?? .automatic)
     }
@@ -277,6 +282,11 @@ struct ClusterFileParser {
 
     private mutating func repositoryPath(_ mapping: YAMLMapping) -> FilePath? {
         guard let text = mapping.requiredText("path", example: "path: /var/lib/pgark", &problems) else { return nil }
+        if mapping.has("host"), !text.value.hasPrefix("/") {
+            problems.add(
+                text.position, "\"repository.path\" must be an absolute path, as it is on another host, not \"\(text.value)\"")
+            return nil
+        }
         if text.value.contains("://") {
             problems.add(
                 text.position, "\"repository.path\" must be a directory; other stores are not supported by this version of pgark")

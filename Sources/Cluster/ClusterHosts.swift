@@ -116,6 +116,12 @@ package final class ClusterHosts: Sendable {
 }
 
 extension ClusterHosts {
+    /// How much a step that makes a server has brought to its host so far; nil for others.
+    package func copiedBytes(_ step: Plan.Step) throws -> Int? {
+        guard let layout = step.action.layoutOfCopy else { return nil }
+        return try session(step.host).call(HostRequest.unfinishedBytes(layout), as: Int.self)
+    }
+
     private var newest: RestoreQuestions {
         RestoreQuestions(repository: file.repository.path.string, cluster: file.name, target: RecoveryTarget())
     }
@@ -135,7 +141,7 @@ extension ClusterHosts {
 
     package func outline(_ target: RecoveryTarget, backup: String?) throws -> (RestoreQuestions, RestoreOutline) {
         let questions = RestoreQuestions(
-            repository: file.repository.path.string, cluster: file.name, target: target, backup: backup)
+            repository: file.repository.path.string, cluster: file.name, target: target, backup: backup, promotes: true)
         return (questions, try session(Planner.repository).call(HostRequest.planRestore(questions)))
     }
 }

@@ -19,6 +19,12 @@ package struct Executor {
         package var skipped: [Plan.Step] = []
 
         package init() {}
+
+        package mutating func add(_ other: Outcome) {
+            done += other.done
+            failed += other.failed
+            skipped += other.skipped
+        }
     }
 
     /// `onStep` hears of each step before it is done and after.

@@ -1,4 +1,5 @@
 import PostgresModel
+import SystemPackage
 
 /// A restore of a node of the cluster: its server is set aside, another takes its place that recovers to the target and is the
 /// primary then. Whoever followed the old one is on a dead history and is made anew afterwards.
@@ -29,6 +30,7 @@ package struct NodeRestore {
                 "could not restore to node \"\(node)\": PostgreSQL is not installed there, or its place is not known",
                 hint: "See what is missing: pgark plan")
         }
+        try checkPlace(instance, layout)
         let desired = DesiredFiles(
             file: file, node: wanted, placement: placement, layout: layout, major: (instance.version ?? 0) / 10000,
             hasChecksums: true,
@@ -50,7 +52,7 @@ package struct NodeRestore {
             .init(
                 host: node, action: .adoptRestored(layout, desired.files, questions, outline.settings),
                 changes: [change("primary", to: "backup \(outline.backup) recovered to \(outline.target), in \(layout.data)")],
-                needs: [node]))
+                needs: [node], copiedBytes: outline.bytes + outline.walBytes))
         plan.steps.append(.init(host: node, action: .start(layout), changes: [], needs: [node]))
         plan.steps.append(.init(host: node, action: .awaitPrimary(layout), changes: [], needs: [node], outage: .ends))
         plan.mayLoseData = true
@@ -62,7 +64,9 @@ package struct NodeRestore {
     package func followers(_ facts: ClusterFacts) -> Set<String> {
         Set(
             facts.nodes.compactMap { name, host in
-                guard name != node, case .present? = host.facts?.instance?.data else { return nil }
+                guard name != node, let instance = host.facts?.instance, case .present(let control) = instance.data,
+                    control.systemIdentifier == outline.systemIdentifier
+                else { return nil }
                 return name
             })
     }
@@ -75,13 +79,45 @@ package struct NodeRestore {
         }
     }
 
+    /// What is found out now has changed nothing yet (promise P5).
+    private func checkPlace(_ instance: InstanceFacts, _ layout: InstanceLayout) throws {
+        func refuse(_ code: Failure.Code, _ reason: String, _ hint: String?) -> Failure {
+            Failure(code, "could not restore to node \"\(node)\": \(reason)", hint: hint)
+        }
+        if instance.isMountPoint, let problem = instance.obstacleToReplacing {
+            throw refuse(.unsupported, problem.reason, problem.hint)
+        }
+        let major = (instance.version ?? 0) / 10000
+        if outline.major != major {
+            throw refuse(
+                .unsupported,
+                "backup \(outline.backup) is of PostgreSQL \(outline.major), and the programs there are of \(major)",
+                "Install PostgreSQL \(outline.major) there, and say so: postgres: { version: \(outline.major) }")
+        }
+        let needed = outline.bytes + outline.walBytes + (64 << 20)
+        guard instance.freeBytes < needed else { return }
+        throw refuse(
+            .noSpace,
+            "it needs \(ByteCount(needed)) in \(FilePath(layout.data).removingLastComponent()), and \(ByteCount(instance.freeBytes)) are free; "
+                + "what is there is kept",
+            "Make room there; or move what is in \(layout.data) elsewhere, with its server stopped.")
+    }
+
     private func check(_ name: String, _ host: ClusterFacts.Host) throws {
         switch host {
         case .reached(let facts):
-            guard facts.instance?.server?.isInRecovery == false, facts.instance?.server?.isPristine == false else { return }
+            guard let instance = facts.instance, instance.isRunning else { return }
+            if let server = instance.server {
+                if server.isInRecovery || server.isPristine { return }
+                throw Failure(
+                    .serverRunning, "could not restore to \(node): \(name) is a primary, and there would be two",
+                    hint: "Restore to \(name), or stop its server first.")
+            }
+            // What says that it will be a standby may be told, whatever its server is doing.
+            if instance.hasStandbySignal { return }
             throw Failure(
-                .serverRunning, "could not restore to \(node): \(name) is a primary, and there would be two",
-                hint: "Restore to \(name), or stop its server first.")
+                .serverRunning, "could not restore to \(node): the server of \(name) may be a primary, and cannot be asked",
+                details: [instance.serverFailure ?? "pgark is not root there"], hint: "Wait until it answers, or stop it first.")
         case .unreachable(let failure):
             throw Failure(
                 .hostUnreachable, "could not restore to \(node): it cannot be known whether \(name) is a primary",

@@ -10,7 +10,7 @@ extension Connection {
         // Where pg_stat_statements is not loaded this sets a name of nobody's, which is allowed.
         try query("SET pg_stat_statements.track_utility = off")
         try query("BEGIN")
-        for statement in statements { try query(statement) }
+        for statement in statements { try query(statement, timeoutSeconds: 3600) }  // a checkpoint may take that
         try query("COMMIT")
     }
 }

@@ -35,12 +35,27 @@ package struct Host: Hashable, Sendable {
         return false
     }
 
-    /// Only a machine's own address can be bound to.
+    /// True where an interface has it; the loopback interface has all of 127.0.0.0/8.
     private static func isOwn(_ info: addrinfo) -> Bool {
-        let descriptor = socket(info.ai_family, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
-        return bind(descriptor, info.ai_addr, info.ai_addrlen) == 0
+        let address = bytes(info.ai_addr)
+        if info.ai_family == AF_INET, address.first == 127 { return true }
+        var interfaces: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&interfaces) == 0 else { return false }
+        defer { freeifaddrs(interfaces) }
+        return sequence(first: interfaces, next: { $0?.pointee.ifa_next }).contains { entry in
+            guard let known = entry?.pointee.ifa_addr, Int32(known.pointee.sa_family) == info.ai_family else { return false }
+            return bytes(known) == address
+        }
+    }
+
+    /// The address without its port.
+    private static func bytes(_ address: UnsafeMutablePointer<sockaddr>) -> [UInt8] {
+        let raw = UnsafeRawPointer(address)
+        switch Int32(address.pointee.sa_family) {
+        case AF_INET: return withUnsafeBytes(of: raw.loadUnaligned(as: sockaddr_in.self).sin_addr) { Array($0) }
+        case AF_INET6: return withUnsafeBytes(of: raw.loadUnaligned(as: sockaddr_in6.self).sin6_addr) { Array($0) }
+        default: return []
+        }
     }
 }
 

@@ -15,6 +15,9 @@ package final class Connection {
     /// Where we are connected, for messages: without a password.
     package let location: String
 
+    /// False where libpq is not there: an attempt would end the process.
+    package static var isPossible: Bool { pgark_has_libpq() != 0 }
+
     /// Every libpq convention works in `conninfo`: keywords, a URI, a service, and PG* variables for what it leaves out.
     /// `application` is the name the server shows in pg_stat_activity and pg_stat_replication.
     package init(_ conninfo: String, mode: Mode = .sql, application: String, timeoutSeconds: Int = 10) throws {

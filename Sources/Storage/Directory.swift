@@ -175,6 +175,13 @@ package enum Directory {
         for name in try names(in: path) ?? [] { try removeTree(path.appending(name)) }
     }
 
+    /// How much the files in a directory have; 0 where there is none. What goes meanwhile is not counted.
+    package static func treeSize(_ path: FilePath) throws -> Int {
+        guard let status = try status(path) else { return 0 }
+        if status.kind != .directory { return status.size }
+        return try (names(in: path) ?? []).reduce(0) { try $0 + treeSize(path.appending($1)) }
+    }
+
     /// Bytes that may still be written to the file system of `path` by an ordinary user, its whole size, and its number.
     package static func space(at path: FilePath) throws -> (free: ByteCount, total: ByteCount, volume: UInt64) {
         var (space, status) = (statvfs(), stat())

@@ -112,6 +112,9 @@ package final class File: Sendable {
 
     /// Makes everything written to the file system that holds `path` durable: syncfs(2), which since Linux 5.8 also
     /// reports what could not be written.
+    /// Programs that this process runs have it open too.
+    package func keepForPrograms() { _ = fcntl(descriptor, F_SETFD, 0) }
+
     package static func synchronizeFileSystem(of path: FilePath) throws {
         let file = try File(path, .read)
         guard pgark_syncfs(file.descriptor) == 0 else { throw Failure.system("make durable the file system of", path) }

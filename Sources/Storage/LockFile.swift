@@ -48,6 +48,9 @@ package final class LockFile {
             details: ["lock file \(path)"], hint: "Wait for it to end, or end it, then run the command again.")
     }
 
+    /// Programs that this process runs hold it too, as long as they live.
+    package func share() { file.keepForPrograms() }
+
     /// Who holds or held the lock, as it described itself.
     package static func holder(_ path: FilePath) throws -> String? {
         let text = try SmallFile.readText(path)?.split(whereSeparator: \.isNewline).first.map(String.init)

@@ -14,7 +14,8 @@ struct ExportedWALTests {
             try example.archive.store(history: "1\t\(left)\tx\n", of: TimelineID(rawValue: 2))
             for segment in stored { try example.putArchived(segment) }
             let history = try #require(try example.archive.history(of: TimelineID(rawValue: 2)))
-            return try ExportedWAL(example.reader(record), to: LSN(end)!, along: history).files.map(\.name).filter {
+            return try ExportedWAL(example.reader(record), to: LSN(end)!, along: history, others: false).files.map(\.name).filter
+            {
                 !$0.hasPrefix("archive_status/")
             }
         }
@@ -46,6 +47,23 @@ struct ExportedWALTests {
             Self.names(left: "0/900100", end: "0/300100", segment(2, 1), segment(3, 1)) == [
                 Self.name(2), Self.name(3), "00000002.history",
             ])
+    }
+
+    @Test("has the histories of other timelines where a new one begins at its end, which must be none of them")
+    func others() throws {
+        try RepositoryExample.with { example in
+            var record = BackupRecord.example(id: "20261123T000000Z")
+            (record.beginLSN, record.endLSN) = (LSN("0/200028")!, LSN("0/200100")!)
+            for (timeline, text) in [(2, "1\t0/300100\tx\n"), (3, "1\t0/400100\tx\n")] as [(UInt32, String)] {
+                try example.archive.store(history: text, of: TimelineID(rawValue: timeline))
+            }
+            for number in 2...4 as ClosedRange<UInt64> { try example.putArchived(RepositoryExample.segment(number, timeline: 1)) }
+            for (others, expected) in [(false, []), (true, ["00000002.history", "00000003.history"])] {
+                let wal = try ExportedWAL(
+                    example.reader(record), to: LSN("0/400000")!, along: TimelineHistory(of: .first), others: others)
+                #expect(wal.files.map(\.name).filter { $0.hasSuffix(".history") } == expected)
+            }
+        }
     }
 
     @Test("is refused where a whole segment of it is missing")

@@ -110,12 +110,20 @@ import Testing
         ("b: { host: b, data: d }", "an absolute path"),
         ("b: { host: b, delay: soon }", "a span of time"),
         ("b: { host: b, slot: \"B b\" }", "1 to 63 of a-z"), ("b: { host: b, slot: a }", "have the same slot"),
+        ("repository: { host: b }", "a node cannot be named \"repository\""),
         ("pgark: { host: b }", "the repository's WAL receiver have the same slot, pgark"),
         ("b: { connection: \"host=b\", slot: b }", "is for a node that pgark sets up"),
     ])
     func whatANodeCannotBeIsSaid(_ line: String, _ reason: String) {
         let found = problems("cluster: a\nnodes:\n  a: { host: a }\n  \(line)\nrepository: { path: /r }")
         #expect(found.count == 1 && found[0].contains(reason), "\(found)")
+    }
+
+    @Test func whereAnotherHostHasTheRepositoryItsPathIsWhole() throws {
+        func text(_ repository: String) -> String { "cluster: a\nnodes:\n  a: { host: a }\nrepository: { \(repository) }" }
+        let found = problems(text("host: r, path: data"))
+        #expect(found.count == 1 && found[0].contains("must be an absolute path"), "\(found)")
+        #expect(try parse(text("path: data")).repository.isRelative && !parse(text("host: r, path: /r")).repository.isRelative)
     }
 
     @Test func backupsAreScheduledUnlessSomebodySaysOtherwise() throws {

@@ -30,7 +30,7 @@ struct PlanExample {
         var example = PlanExample(repository: host())
         example.repository.repository = RepositoryHostFacts(
             hasAccount: false, directoryOwner: nil, clusterFile: nil, passfile: nil, programDigest: nil, ownDigest: "d",
-            receiverIsRunning: false, serviceFiles: [:], units: [:], backups: 0, seed: nil)
+            receiverIsRunning: false, serviceFiles: [:], units: [:], seed: nil)
         for node in try example.file.nodes {
             example.nodes[node.name] = host()
             example.nodes[node.name]!.instance = instance(try example.file, node)
@@ -113,7 +113,7 @@ struct PlanExample {
             hasAccount: true, directoryOwner: "pgark", clusterFile: text,
             passfile: try secrets.filled(Planner.repositoryPasswords(file)), programDigest: "d", ownDigest: "d",
             receiverIsRunning: true, receiverStarted: 2000, receiverInputsChanged: 1000,
-            serviceFiles: ServiceFiles(file).texts(for: .cron), units: [:], backups: 1, seed: nil)
+            serviceFiles: ServiceFiles(file).texts(for: .cron), units: [:], system: Self.system, seed: nil)
         if !file.nodesWithTLS.isEmpty { repository.repository!.authority = Self.authority }
     }
 
@@ -142,9 +142,11 @@ struct PlanExample {
 
     var facts: ClusterFacts {
         var hosts = nodes.mapValues { ClusterFacts.Host.reached($0) }
-        for (name, failure) in unreachable { hosts[name] = .unreachable(failure) }
+        for (name, failure) in unreachable where name != Plan.repositoryHost { hosts[name] = .unreachable(failure) }
         return ClusterFacts(
-            nodes: hosts, repository: .reached(repository), repositoryAddresses: [:], clocksAhead: clocksAhead,
+            nodes: hosts,
+            repository: unreachable[Plan.repositoryHost].map { .unreachable($0) } ?? .reached(repository),
+            repositoryAddresses: [:], clocksAhead: clocksAhead,
             connectionPasswords: connectionPasswords)
     }
 

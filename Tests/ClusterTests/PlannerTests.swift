@@ -122,7 +122,7 @@ struct PlannerTests {
     func rewinds() throws {
         var example = try PlanExample.converged()
         example.nodes["node2"]!.instance!.server!.isInRecovery = false
-        #expect(try example.lines().contains { $0.hasPrefix("! node2: it is a primary as well") })
+        #expect(try example.lines().contains { $0.hasPrefix("! node2: it is a primary, on timeline 1, and so is node1") })
         let plan = try example.plan(rejoin: ["node2": .rewind])
         let order = plan.steps.map { "\($0.host) \($0.action.title)" }
         #expect(order == ["node1 SQL", "node2 pg_rewind of /data", "node2 start"] + Array(order.dropFirst(3)), "\(order)")
@@ -137,11 +137,11 @@ struct PlannerTests {
         #expect(try example.plan(rejoin: ["node2": .rewindInPlace]).mayLoseData)
     }
 
-    @Test("makes anew what cannot be rewound", arguments: ["checksums", "tablespaces", "asked"])
+    @Test("makes anew what cannot be rewound", arguments: ["checksums", "pg_wal", "asked"])
     func reseeds(reason: String) throws {
         var example = try PlanExample.converged()
         example.nodes["node2"]!.instance!.server!.isInRecovery = false
-        if reason == "tablespaces" { example.nodes["node2"]!.instance!.hasTablespaces = true }
+        if reason == "pg_wal" { example.nodes["node2"]!.instance!.walLink = "/wal/18" }
         if reason == "checksums", case .present(var control)? = example.nodes["node2"]!.instance?.data {
             control.hasChecksums = false
             example.nodes["node2"]!.instance!.data = .present(control)
@@ -149,6 +149,57 @@ struct PlannerTests {
         let lines = try example.lines(rejoin: ["node2": reason == "asked" ? .reseed : .rewind])
         #expect(lines.contains { $0.hasPrefix("- node2: server: /data → kept beside") }, "\(lines)")
         #expect(lines.contains { $0.hasPrefix("+ node2: standby") })
+    }
+
+    @Test(
+        "sets nothing aside that another server could not take the place of",
+        arguments: ["mount point", "tablespaces"], [Rejoin.rewind, .rewindInPlace, .reseed])
+    func leaves(what: String, rejoin: Rejoin) throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        if what == "tablespaces" {
+            example.nodes["node2"]!.instance!.hasTablespaces = true
+        } else {
+            example.nodes["node2"]!.instance!.isMountPoint = true
+        }
+        let plan = try example.plan(rejoin: ["node2": rejoin])
+        if what == "tablespaces", rejoin == .rewindInPlace { return #expect(plan.blocked.isEmpty && plan.mayLoseData) }
+        #expect(plan.blocked.count == 1 && plan.blocked[0].reason.contains(what), "\(plan.blocked)")
+        #expect(!plan.steps.contains { $0.host == "node2" })
+    }
+
+    @Test("makes no server where a mount point is to be its data directory, which could not be renamed")
+    func mountPoint() throws {
+        var example = try PlanExample.bare()
+        example.nodes["node2"]!.instance!.data = .empty
+        example.nodes["node2"]!.instance!.isMountPoint = true
+        let plan = try example.plan()
+        let problem = plan.blocked.first { $0.node == "node2" }
+        #expect(problem?.hint?.contains("/data/data") == true && !plan.steps.contains { $0.host == "node2" }, "\(plan.blocked)")
+    }
+
+    @Test("makes no new cluster where all servers are lost and the repository has what they had")
+    func lostCluster() throws {
+        var example = try PlanExample.bare()
+        example.repository.repository!.system = PlanExample.system
+        let plan = try example.plan()
+        #expect(plan.blocked.map(\.node) == ["node1"] && plan.blocked[0].hint?.contains("pgark restore --node node1") == true)
+        #expect(!plan.steps.contains { $0.host.hasPrefix("node") })
+
+        example.unreachable["repository"] = Failure(.hostUnreachable, "could not reach the repository")
+        let unknown = try example.plan()
+        #expect(unknown.blocked.map(\.node) == ["node1", "node2", "repository"], "\(unknown.blocked)")
+        #expect(!unknown.steps.contains { $0.host.hasPrefix("node") })
+    }
+
+    @Test("streams no WAL of a cluster into the repository of another")
+    func otherSystem() throws {
+        var example = try PlanExample.converged()
+        example.repository.repository!.system = 1
+        example.repository.repository!.receiverIsRunning = false
+        let plan = try example.plan()
+        #expect(plan.blocked.map(\.node) == ["repository"] && plan.blocked[0].hint?.contains("pgark upgrade") == true)
+        #expect(plan.steps.isEmpty, "\(plan.steps)")
     }
 
     @Test("makes anew a standby whose slot was lost, with a new slot, unless the file says to wait")
@@ -363,12 +414,108 @@ struct PlannerTests {
                 example.nodes["node2"]!.instance!.data = .absent
                 example.nodes["node2"]!.instance!.portIsTaken = true
             },
-            Obstacle(name: "a promoted standby", node: "node1", reason: "the cluster's history forked") { example in
-                example.nodes["node2"]!.instance!.server!.isInRecovery = false
-                example.nodes["node2"]!.instance!.server!.timeline = 2
+            Obstacle(name: "an error in its files", node: "node2", reason: "work_mem: invalid value") {
+                $0.nodes["node2"]!.instance!.server!.fileErrors = ["/data/pgark.conf, line 7: work_mem: invalid value"]
+            },
+            Obstacle(name: "another user", node: "node2", reason: "\"user\" is admin") { example in
+                example.text = example.text.replacing("host: 10.0.0.12,", with: "host: 10.0.0.12, user: admin,")
+                example.repository.repository!.clusterFile = example.text
+            },
+            Obstacle(name: "the same server twice", node: "node2", reason: "is that of node1: they are one server") { example in
+                for node in ["node1", "node2"] { example.nodes[node]!.instance!.identity = "boot 1 2" }
+            },
+            Obstacle(name: "no libpq", node: "node2", reason: "libpq is not there") { $0.nodes["node2"]!.hasLibPQ = false },
+            Obstacle(name: "no libpq for the receiver", node: "repository", reason: "libpq is not there") {
+                $0.repository.hasLibPQ = false
+            },
+            Obstacle(name: "a relative repository", node: "repository", reason: "is relative to /etc/shop.yaml") { example in
+                example.text = example.text.replacing("{ host: 10.0.0.20, path: /repo }", with: "{ path: repo }")
+                example.repository.repository!.clusterFile = example.text
             },
             Obstacle(name: "no root", node: "node2", reason: "may not become it") { $0.nodes["node2"]!.isRoot = false },
         ]
+    }
+
+    @Test("touches neither of two primaries, nor who follows one of them")
+    func fork() throws {
+        var example = try PlanExample.converged()
+        example.text = example.text.replacing("replication:", with: "  node3: { host: 10.0.0.13, data: /data }\nreplication:")
+        example.nodes["node3"] = PlanExample.host()
+        example.nodes["node3"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[2])
+        try example.converge()
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        example.nodes["node2"]!.instance!.server!.timeline = 2
+        let plan = try example.plan()
+        #expect(plan.steps.isEmpty && plan.blocked.map(\.node) == ["node1", "node2"], "\(plan)")
+        #expect(plan.blocked.allSatisfy { $0.reason.contains("the cluster's history forked") })
+        let rejoined = try example.plan(rejoin: ["node1": .rewind])
+        #expect(rejoined.blocked.isEmpty && rejoined.steps.contains { $0.host == "node1" }, "\(rejoined)")
+    }
+
+    @Test("makes nothing of the only server that there is", arguments: [Rejoin.rewind, .rewindInPlace, .reseed], [true, false])
+    func onlyServer(rejoin: Rejoin, isOther: Bool) throws {
+        var example = try PlanExample.converged()
+        example.repository.repository!.system = nil
+        if isOther {
+            // The other node has nothing yet.
+            example.nodes["node2"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[1])
+        } else {
+            example.nodes["node2"] = nil
+            example.text = example.text.replacing("  node2: { host: 10.0.0.12, data: /data }\n", with: "")
+        }
+        let plan = try example.plan(rejoin: ["node1": rejoin])
+        #expect(!plan.steps.contains { $0.host.hasPrefix("node") }, "\(plan.steps)")
+        #expect(plan.blocked.contains { $0.node == "node1" })
+    }
+
+    @Test("leaves a standby as it is whose upstream cannot be looked at")
+    func orphan() throws {
+        var example = try PlanExample.converged()
+        example.text = example.text.replacing(
+            "replication:", with: "  node3: { host: 10.0.0.13, data: /data, upstream: node2 }\nreplication:")
+        example.nodes["node3"] = PlanExample.host()
+        example.nodes["node3"]!.instance = PlanExample.instance(try example.file, try example.file.nodes[2])
+        try example.converge()
+        example.unreachable["node2"] = Failure(.hostUnreachable, "could not reach node2")
+        let plan = try example.plan()
+        #expect(plan.steps.isEmpty && plan.blocked.map(\.node) == ["node2", "node3"], "\(plan)")
+    }
+
+    @Test("has the slot of a standby hold WAL back before that is made again")
+    func reservedBeforehand() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.isInRecovery = false
+        example.nodes["node1"]!.instance!.server!.slots["node2"] = .init(
+            isPhysical: true, isActive: false, isReserved: false, walStatus: nil)
+        for rejoin in [Rejoin.rewind, .reseed] {
+            let plan = try example.plan(rejoin: ["node2": rejoin])
+            let slot = try #require(plan.steps.firstIndex { $0.changes.first?.object == "slot node2" })
+            let made = try #require(
+                plan.steps.firstIndex { ["copy into /data", "pg_rewind of /data"].contains($0.action.title) })
+            #expect(slot < made && plan.steps[slot].changes[0].to == "holds WAL back from now on", "\(plan.steps)")
+        }
+    }
+
+    @Test("lets no slot hold WAL back for nobody, as long as it is known that nobody needs it")
+    func frozenSlot() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node2"]!.instance!.server!.slots["pgark"] = .init(
+            isPhysical: true, isActive: false, isReserved: true, walStatus: nil)
+        try #expect(
+            example.lines() == ["~ node2: slot pgark: holds WAL back for nobody → holds nothing until this node is the primary"])
+        example.nodes["node1"]!.instance!.server!.slots["pgark"]!.isActive = false
+        #expect(try !example.lines().contains { $0.contains("slot pgark") })
+    }
+
+    @Test("keeps what it knows of a lost slot until its standby is made anew")
+    func lostSlotWithoutRoom() throws {
+        var example = try PlanExample.converged()
+        example.nodes["node1"]!.instance!.server!.slots["node2"] = .init(
+            isPhysical: true, isActive: false, isReserved: false, walStatus: "lost")
+        example.nodes["node1"]!.instance!.server!.senders.removeAll { $0.slot == "node2" }
+        example.nodes["node2"]!.instance!.freeBytes = 1 << 20
+        let plan = try example.plan()
+        #expect(plan.steps.isEmpty && plan.blocked.map(\.node) == ["node2"], "\(plan)")
     }
 
     @Test("makes no second primary while it is not known what the first node has")

@@ -51,7 +51,7 @@ struct InterruptedApplyTests {
             try hosts.write(Self.text(hosts))
             var kills = 0
             // At its first line nothing is done, at its second one step is.
-            while try !hosts.apply(killedAtLine: kills % 2 + 1) { kills += 1 }
+            while try !hosts.run("apply", "--yes", killedAtLine: kills % 2 + 1) { kills += 1 }
             #expect(kills >= 2 * undisturbed.steps - 4, "\(kills) kills of \(undisturbed.steps) steps")
             _ = try hosts.json(0, "apply", "--yes")
             try hosts.json(0, "plan", "--detailed-exitcode")

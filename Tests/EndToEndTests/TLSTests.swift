@@ -178,7 +178,7 @@ struct TLSTests {
                 #expect(!plan.changes.array.contains { $0.effect.string == "restart" }, "\(plan)")
                 var kills = 0
                 // At its second line one step is done.
-                while try !hosts.apply(killedAtLine: 2) {
+                while try !hosts.run("apply", "--yes", killedAtLine: 2) {
                     kills += 1
                     try #require(kills < 60, "there is no end to it")
                     if kills % 3 == 0 { try Self.sendAway(hosts) }

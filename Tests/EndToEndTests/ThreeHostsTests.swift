@@ -170,10 +170,11 @@ struct ThreeHostsTests {
             try hosts["node1"].run("echo work_mem = 6MB >> \(configuration)/postgresql.conf")
             let plan = try hosts.json(0, "plan")
             let blocked = plan.blocked_by.array
-            #expect(blocked.count == 1 && blocked[0].node.string == "node1", "\(plan)")
-            #expect(blocked[0].reason.string?.contains("forked") == true)
-            #expect(!plan.changes.array.contains { $0.node.string == "node1" })
-            _ = try hosts.pgark("apply", "--yes")
+            #expect(blocked.map(\.node.string) == ["node1", "node2"], "\(plan)")
+            #expect(blocked.allSatisfy { $0.reason.string?.contains("forked") == true })
+            #expect(!plan.changes.array.contains { $0.node.string != "repository" }, "\(plan)")
+            try hosts.json(3, "plan", "--detailed-exitcode")
+            try #expect(hosts.pgark("apply", "--yes").status == .exited(3))
             try #expect(sql("node1", "SELECT count(*) FROM public.orders WHERE n = 1") == "2", "nothing was taken from it")
 
             let rejoined = try hosts.pgark("rejoin", "node1", "--yes", "--json")

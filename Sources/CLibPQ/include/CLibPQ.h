@@ -4,3 +4,6 @@
 #else
 #include <postgresql/libpq-fe.h>
 #endif
+
+/// True where libpq is there: without it every call of a function above ends the process.
+int pgark_has_libpq(void);

@@ -107,3 +107,15 @@ extension HostAction {
         }
     }
 }
+
+extension HostAction {
+    /// Of what copies a server, which takes its time.
+    var layoutOfCopy: InstanceLayout? {
+        switch self {
+        case .copyStandby(let layout, _, _, _), .adoptStandby(let layout, _), .adoptRestored(let layout, _, _, _),
+            .rewind(let layout, _, _, false):
+            layout
+        default: nil
+        }
+    }
+}

@@ -23,7 +23,7 @@ struct HostActor {
         case .writeFiles(let layout, let files): try InstanceWriter(site: site(layout)).write(files)
         case .resetSettings(let layout, let names): try InstanceWriter(site: site(layout)).reset(names)
         case .start(let layout): try control(layout).start()
-        case .reload(let layout): try control(layout).reload()
+        case .reload(let layout): try reload(site(layout))
         case .restart(let layout, let lowered): try control(layout).restart(lowered: lowered)
         case .sql(let layout, let statements): try run(statements, on: site(layout))
         case .awaitStandby(let layout, let node, let slot): try awaitStandby(node, slot, on: site(layout))
@@ -58,6 +58,18 @@ struct HostActor {
 
     func creator(_ layout: InstanceLayout) throws -> InstanceCreator { InstanceCreator(site: try site(layout)) }
     private func control(_ layout: InstanceLayout) throws -> InstanceControl { InstanceControl(site: try site(layout)) }
+
+    /// A server whose files have an error goes on with what it had, says so in its log only, and does not start again.
+    private func reload(_ site: InstanceSite) throws {
+        let connection = try connect(site)
+        let errors = try ServerQueries(connection: connection).fileErrors()
+        guard errors.isEmpty else {
+            throw Failure(
+                .serverError, "could not reload the server in \(site.data): it would not start with what its files say",
+                details: errors, hint: "Correct it, in the cluster file where it comes from there; then: pgark apply")
+        }
+        _ = try connection.query("SELECT pg_reload_conf()")
+    }
 
     // MARK: SQL
 
@@ -94,7 +106,7 @@ struct HostActor {
 
     private func awaitStandby(_ node: String, _ slot: String, on site: InstanceSite) throws {
         let connection = try connect(site)
-        let deadline = Deadline(seconds: 60)
+        let deadline = Deadline(seconds: 300)
         let query = """
             SELECT FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
             WHERE s.slot_name = $1 AND r.state = 'streaming'

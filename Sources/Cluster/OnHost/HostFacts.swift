@@ -7,6 +7,8 @@ package struct HostFacts: Codable, Sendable, Equatable {
     package var hasSystemd: Bool
     package var hasCron: Bool
     package var hasApt: Bool
+    /// libpq, with which servers are asked.
+    package var hasLibPQ = true
     package var instance: InstanceFacts?
     package var repository: RepositoryHostFacts?
 }
@@ -20,7 +22,9 @@ package struct InstanceFacts: Codable, Sendable, Equatable {
     package var installedMajors: [Int]
     package var hasServerAccount: Bool
     package var data: DataDirectory
-    /// On the file system of the data directory.
+    /// Of the directory, on whatever host: two nodes with the same are one. Nil where there is none.
+    package var identity: String?
+    /// On the file system of the data directory, with what an unfinished one takes that would go.
     package var freeBytes: Int
     package var portIsTaken: Bool
     /// Files of ours and those that we write into, by what they are; nil for what is not there.
@@ -31,6 +35,10 @@ package struct InstanceFacts: Codable, Sendable, Equatable {
     package var passfile: String?
     package var hasStandbySignal: Bool
     package var hasTablespaces: Bool
+    /// Where pg_wal leads to; nil where it is a directory.
+    package var walLink: String?
+    /// Of the data directory itself: it cannot be renamed.
+    package var isMountPoint = false
     /// When our file of settings or pg_hba.conf was changed last, in seconds since 1970; nil where neither is there.
     package var filesChanged: Double?
     package var isRunning: Bool
@@ -107,6 +115,8 @@ package struct ServerFacts: Codable, Sendable, Equatable {
     package var databaseBytes: Int
     /// When it read its files last, in seconds since 1970.
     package var filesRead: Double
+    /// What is wrong in its files: it would not start with them.
+    package var fileErrors: [String] = []
 
     package struct Setting: Codable, Sendable, Equatable {
         package var value: String
@@ -171,7 +181,8 @@ package struct RepositoryHostFacts: Codable, Sendable, Equatable {
     package var serviceFiles: [String: String]
     /// What systemd knows, by name.
     package var units: [String: Unit]
-    package var backups: Int
+    /// Whose backups and WAL are there now; nil where nothing was stored yet.
+    package var system: UInt64?
     /// What a standby could be made of; nil where no backup leads to the end of the stored WAL.
     package var seed: Seed?
     package var authority = AuthorityFacts()

@@ -5,6 +5,8 @@ package import PostgresModel
 package enum HostRequest: Codable, Sendable {
     case observe(HostQuestions)
     case perform(HostAction)
+    /// How much of a server that is being made is there.
+    case unfinishedBytes(InstanceLayout)
     /// Every server that runs there, as `init` wants to know it.
     case survey
     /// What a restore of the repository would take.
@@ -24,8 +26,11 @@ package struct RestoreQuestions: Codable, Sendable, Equatable {
     package var target: RecoveryTarget
     /// Nil for the right one.
     package var backup: String?
+    /// What is made of it ends its recovery and is a primary then.
+    package var promotes: Bool
 
-    package init(repository: String, cluster: String, target: RecoveryTarget, backup: String? = nil) {
+    package init(repository: String, cluster: String, target: RecoveryTarget, backup: String? = nil, promotes: Bool = false) {
+        self.promotes = promotes
         self.repository = repository
         self.cluster = cluster
         self.target = target
@@ -42,8 +47,12 @@ package struct RestoreOutline: Codable, Sendable, Equatable {
     package var timeline: UInt32
     package var systemIdentifier: UInt64
     package var walTo: String
+    /// What comes along beside the files, at least.
+    package var walBytes: Int
     package var bytes: Int
     package var files: Int
+    /// Of the server that was backed up.
+    package var major: Int
     /// Settings that lead PostgreSQL to the target.
     package var settings: [Setting]
 

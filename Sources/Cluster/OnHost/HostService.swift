@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Postgres
 import PostgresModel
 import Storage
 import SystemPackage
@@ -21,6 +22,7 @@ package enum HostService {
         case .installCertificate(let layout, let issued):
             try NodeCertificate(site: HostActor().site(layout)).install(issued)
             return try encoded(HostAnswer())
+        case .unfinishedBytes(let layout): return try encoded(Directory.treeSize(HostActor().site(layout).unfinished))
         case .perform(let action): return try encoded(HostAnswer(remark: HostActor().perform(action)))
         }
     }
@@ -52,7 +54,7 @@ package enum HostService {
             hostName: String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self), isRoot: isRoot,
             clock: Timestamp.now.seconds, hasSystemd: access("/run/systemd/system", F_OK) == 0,
             hasCron: try RepositoryServices.cronIsRunning(),
-            hasApt: access("/usr/bin/apt-get", X_OK) == 0,
+            hasApt: access("/usr/bin/apt-get", X_OK) == 0, hasLibPQ: Connection.isPossible,
             instance: try questions.instance.map { try InstanceObserver(questions: $0).facts() }, repository: repository)
     }
 }

@@ -8,7 +8,8 @@ import SystemPackage
 struct InstanceControl {
     let site: InstanceSite
 
-    private static let patienceSeconds = 120
+    /// A recovery may take hours until it is consistent; a server that ends meanwhile is noticed at once.
+    private static let patienceSeconds = 86_400
 
     var isRunning: Bool { Postmaster(site.data) != nil }
 
@@ -25,13 +26,6 @@ struct InstanceControl {
         switch site.layout.kind {
         case .debian: try cluster("stop", ["--force"])
         case .plain: try control(["stop", "--mode=fast"])
-        }
-    }
-
-    func reload() throws {
-        switch site.layout.kind {
-        case .debian: try cluster("reload")
-        case .plain: try run(site.command(site.program("pg_ctl"), ["reload", "--pgdata=\(site.data)", "--silent"]))
         }
     }
 
@@ -71,6 +65,7 @@ struct InstanceControl {
     private func run(_ command: Command) throws {
         var command = command
         command.environment["LC_ALL"] = "C"
+        command.environment["PGCTLTIMEOUT"] = String(Self.patienceSeconds)
         command.timeoutSeconds = Double(Self.patienceSeconds) + 10
         do { try command.run() } catch let failure as Failure where failure.code == .programFailed {
             let lines = ((try? SmallFile.readText(FilePath(site.layout.log))) ?? "").split(whereSeparator: \.isNewline).suffix(6)

@@ -15,6 +15,8 @@ struct InstanceCreator {
     /// texts is that of their code points, which no update of the system's libraries can change under its indexes: PostgreSQL's
     /// own from 17 on (PostgreSQL documentation: 23.1.4), else the C library's C.UTF-8.
     func create(_ node: String, _ files: InstanceFiles) throws {
+        let lock = try site.lock()
+        defer { withExtendedLifetime(lock) {} }
         try prepare()
         let major = try major
         try run(
@@ -33,6 +35,8 @@ struct InstanceCreator {
 
     /// A copy of the server at `upstream`, made over the replication protocol while its WAL is held on `slot`.
     func copy(_ upstream: String, slot: String, _ files: InstanceFiles) throws {
+        let lock = try site.lock()
+        defer { withExtendedLifetime(lock) {} }
         try prepare()
         try writer.writePassfile(files.passfile)
         var command = site.command(
@@ -49,6 +53,8 @@ struct InstanceCreator {
 
     /// Goes on as tar(1), which takes a data directory from our standard input.
     func receive() throws -> Never {
+        let lock = try site.lock()
+        defer { withExtendedLifetime(lock) {} }
         try prepare()
         try Directory.create(site.unfinished, owner: owner)
         if Owner.current.isRoot { try site.account.become() }
@@ -60,9 +66,12 @@ struct InstanceCreator {
 
     /// Makes what was received the server.
     func adopt(_ files: InstanceFiles, recovery: [RestoreOutline.Setting] = []) throws {
+        let lock = try site.lock()
+        defer { withExtendedLifetime(lock) {} }
         // It comes last.
         guard try Directory.exists(site.unfinished.appending("global/pg_control")) else {
-            throw Failure(.damaged, "could not make a server of \(site.unfinished): it is not whole", hint: "Again: pgark apply")
+            throw Failure(
+                .damaged, "could not make a server of \(site.unfinished): it is not whole", hint: "Give the command again.")
         }
         try finish(files, recovery)
     }
@@ -126,13 +135,19 @@ struct InstanceCreator {
     func setAside() throws -> String? {
         try InstanceControl(site: site).stop()
         guard try Directory.exists(site.data) else { return nil }
+        let place = try freePlace()
+        try Directory.rename(site.data, to: place)
+        return "its data directory is kept as \(place)"
+    }
+
+    /// Where a data directory can be kept.
+    func freePlace() throws -> FilePath {
         var place = FilePath("\(site.data).before-pgark"), number = 1
         while try Directory.exists(place) {
             number += 1
             place = FilePath("\(site.data).before-pgark-\(number)")
         }
-        try Directory.rename(site.data, to: place)
-        return "its data directory is kept as \(place)"
+        return place
     }
 }
 
@@ -150,15 +165,33 @@ struct DebianConfiguration {
         var command = Command(
             "/usr/bin/pg_createcluster", ["--port", String(site.layout.port), "--datadir", site.data.string, site.major, name])
         command.timeoutSeconds = 600
-        try command.run()
+        command.environment["LC_ALL"] = "C.UTF-8"  // it refuses one that ssh brought along and that is not there
+        do { try command.run() } catch {
+            try Directory.removeTree(directory)
+            try Directory.removeTree(site.data)
+            try Directory.remove(mark)
+            throw error
+        }
         try Directory.removeTree(site.data)
         try Directory.remove(mark)
     }
 
-    /// What an earlier attempt left that was cut short.
+    /// What an earlier attempt left that was cut short. It may have become somebody's since, and is kept.
     func remove(_ mark: FilePath) throws {
-        try Directory.removeTree(FilePath(site.layout.configuration))
-        try Directory.removeTree(site.data)
+        if let postmaster = Postmaster(site.data) {
+            throw Failure(
+                .serverRunning, "could not make a server in \(site.data): one runs there, process \(postmaster.pid)",
+                hint: "Where it is yours: rm \(mark); then: pgark plan")
+        }
+        let configuration = FilePath(site.layout.configuration)
+        if try Directory.names(in: site.data)?.isEmpty == false {
+            let place = try InstanceCreator(site: site).freePlace()
+            try Directory.rename(site.data, to: place)
+            if try Directory.exists(configuration) {
+                try Command("/bin/cp", ["--archive", configuration.string, place.appending("configuration").string]).run()
+            }
+        }
+        try Directory.removeTree(configuration)
         try Directory.remove(mark)
     }
 

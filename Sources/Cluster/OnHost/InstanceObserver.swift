@@ -21,11 +21,13 @@ struct InstanceObserver {
             contexts: [:])
         guard let layout else { return facts }
         facts.freeBytes = try freeBytes(FilePath(layout.data))
+        facts.identity = try identity(FilePath(layout.data))
         facts.portIsTaken = !Self.isFree(layout.port)
         guard let account else { return facts }
         let site = InstanceSite(layout: layout, account: account)
         facts.version = try PostgresPrograms(in: FilePath(layout.programs))?.version.number
         facts.data = try data(site)
+        facts.freeBytes += try Directory.treeSize(site.unfinished)
         if facts.version != nil { facts.contexts = try contexts(site) }
         try readFiles(site, &facts)
         let postmaster = Postmaster(site.data)
@@ -42,7 +44,7 @@ struct InstanceObserver {
     // MARK: Files
 
     private func data(_ site: InstanceSite) throws -> DataDirectory {
-        if let mark = site.debianMark, try Directory.exists(mark) { return .unfinished }
+        if let mark = site.debianMark, try Directory.exists(mark), Postmaster(site.data) == nil { return .unfinished }
         guard let names = try Directory.names(in: site.data) else {
             return try Directory.exists(site.unfinished) ? .unfinished : .absent
         }
@@ -87,6 +89,13 @@ struct InstanceObserver {
         }
     }
 
+    /// Its inode, on this boot of this machine. Containers share the latter, and not the former.
+    private func identity(_ path: FilePath) throws -> String? {
+        guard let status = try Directory.status(path), status.kind == .directory else { return nil }
+        let boot = try SmallFile.readText("/proc/sys/kernel/random/boot_id")?.trimmed ?? ""
+        return "\(boot) \(try Directory.space(at: path).volume) \(status.inode)"
+    }
+
     private func freeBytes(_ path: FilePath) throws -> Int {
         var path = path
         while try !Directory.exists(path), !path.removingLastComponent().isEmpty { path = path.removingLastComponent() }
@@ -103,6 +112,8 @@ struct InstanceObserver {
         }.max()
         facts.hasStandbySignal = try Directory.exists(site.data.appending("standby.signal"))
         facts.hasTablespaces = try Directory.names(in: site.data.appending("pg_tblspc"))?.isEmpty == false
+        facts.walLink = Directory.linkTarget(site.data.appending("pg_wal"))?.string
+        facts.isMountPoint = try Command("/usr/bin/mountpoint", ["-q", site.data.string]).outcome().succeeded
         facts.autoSettings = SettingsText.values(try SmallFile.readText(site.data.appending("postgresql.auto.conf")) ?? "")
     }
 

@@ -14,6 +14,8 @@ struct InstanceRewinder {
 
     /// Returns what became of the data directory.
     func rewind(from source: String, _ files: InstanceFiles, inPlace: Bool) throws -> String? {
+        let lock = try site.lock()
+        defer { withExtendedLifetime(lock) {} }
         try InstanceControl(site: site).stop()
         try awaitNobody()
         try InstanceWriter(site: site).writePassfile(files.passfile)
@@ -68,7 +70,7 @@ struct InstanceRewinder {
 
     private func pgRewind(_ directory: FilePath, _ source: String, _ more: [String] = []) throws {
         let configuration = FilePath(site.layout.configuration).appending(".pgark-rewind.conf")
-        var arguments = ["--target-pgdata=\(directory)", "--source-server=\(source)", "--no-sync"] + more
+        var arguments = ["--target-pgdata=\(directory)", "--source-server=\(source)"] + more
         if site.layout.kind == .debian {
             // A server that crashed is recovered first; the configuration's own data_directory is not the one to do that in.
             let text = "include 'postgresql.conf'\n" + SettingsText.line("data_directory", directory.string) + "\n"

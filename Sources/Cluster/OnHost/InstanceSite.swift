@@ -9,10 +9,21 @@ struct InstanceSite {
     let layout: InstanceLayout
     let account: Account
 
+    /// The directory itself, never a link to it: it is renamed, and copied.
     var data: FilePath { FilePath(layout.data) }
     func program(_ name: String) -> FilePath { FilePath(layout.programs).appending(name) }
     /// Beside the data directory, on the same file system, where an unfinished one is.
     var unfinished: FilePath { FilePath(layout.data + ".pgark-new") }
+
+    /// Nobody else makes, copies or rewinds a server here meanwhile: what an apply started here outlives it where its connection is
+    /// cut. The programs that do it hold the lock too.
+    func lock() throws -> LockFile {
+        let lock = try LockFile.require(
+            FilePath("/run/pgark-apply\(data.string.replacing("/", with: "-")).lock"), purpose: "pgark for \(data)",
+            to: "work on \(data)")
+        lock.share()
+        return lock
+    }
 
     /// There while pg_createcluster makes a cluster for us.
     var debianMark: FilePath? {
@@ -59,13 +70,16 @@ struct InstanceSite {
         let programs = questions.programs ?? "\(packages)/\(major)/bin"
         if let data = questions.data {
             return InstanceLayout(
-                kind: .plain, programs: programs, data: data, configuration: data, port: questions.port, log: data + ".log",
+                kind: .plain, programs: programs, data: resolved(data), configuration: data, port: questions.port,
+                log: data + ".log",
                 sockets: sockets(data), passfile: passfile(home, data), debianName: nil)
         }
         guard hasDebianTools || questions.installs, questions.programs == nil else { return nil }
         return DebianCluster(major: major, name: "main", data: "/var/lib/postgresql/\(major)/main").layout(
             port: questions.port, home: home)
     }
+
+    private static func resolved(_ data: String) -> String { Directory.resolved(FilePath(data)).string }
 
     private static func dataMajor(_ data: String?) throws -> Int? {
         try data.flatMap { try SmallFile.readText(FilePath($0 + "/PG_VERSION")) }.flatMap { Int($0.prefix { $0.isNumber }) }
@@ -88,7 +102,7 @@ struct InstanceSite {
 
         func layout(port: Int, home: String) -> InstanceLayout {
             InstanceLayout(
-                kind: .debian, programs: "\(packages)/\(major)/bin", data: data,
+                kind: .debian, programs: "\(packages)/\(major)/bin", data: resolved(data),
                 configuration: "/etc/postgresql/\(major)/\(name)",
                 port: port, log: "/var/log/postgresql/postgresql-\(major)-\(name).log", sockets: "/var/run/postgresql",
                 passfile: passfile(home, data), debianName: name)

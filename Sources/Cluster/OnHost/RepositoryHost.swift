@@ -23,7 +23,7 @@ enum RepositoryHost {
             receiverStarted: try RepositoryServices.receiver(of: repository)?.startTime.seconds,
             receiverInputsChanged: try RepositoryServices.receiverInputsChanged(cluster),
             serviceFiles: try RepositoryServices.files(cluster), units: try RepositoryServices.units(cluster),
-            backups: try owner == nil ? 0 : Catalogue(repository).records().count,
+            system: try owner == nil ? nil : repository.system()?.systemIdentifier.rawValue,
             seed: owner == nil ? nil : try seed(repository),
             authority: try CertificateAuthority(cluster: cluster).facts())
     }
@@ -32,12 +32,14 @@ enum RepositoryHost {
         guard try repository.system() != nil, let current = try Inventory(repository).current,
             let plan = try? plan(RecoveryTarget(), nil, in: repository),  // where no backup leads to the end there is none
             let end = current.wal.ranges.last(where: { $0.timeline == plan.timeline })?.to, plan.walTo >= end,
-            plan.record.tablespaces.allSatisfy(\.location.isEmpty)
+            (try? SeedStream.check(plan.record)) != nil
         else { return nil }
         return .init(
             backup: plan.record.id, systemIdentifier: plan.record.systemIdentifier.rawValue, timeline: plan.timeline.rawValue,
-            major: Int(plan.record.serverVersion.prefix { $0.isNumber }) ?? 0, bytes: plan.record.dataBytes)
+            major: major(plan.record), bytes: plan.record.dataBytes)
     }
+
+    private static func major(_ record: BackupRecord) -> Int { Int(record.serverVersion.prefix { $0.isNumber }) ?? 0 }
 
     private static func plan(_ target: RecoveryTarget, _ backup: String?, in repository: Repository) throws -> RestorePlan {
         _ = try repository.requireSystem()
@@ -50,11 +52,13 @@ enum RepositoryHost {
     static func outline(_ questions: RestoreQuestions) throws -> RestoreOutline {
         let repository = Repository(root: FilePath(questions.repository), cluster: questions.cluster)
         let plan = try plan(questions.target, questions.backup, in: repository)
+        try SeedStream.check(plan.record)
         return RestoreOutline(
             backup: plan.record.id, reason: plan.reason, remarks: plan.remarks, target: plan.target.description,
             timeline: plan.timeline.rawValue, systemIdentifier: plan.record.systemIdentifier.rawValue,
-            walTo: plan.walTo.description,
+            walTo: plan.walTo.description, walBytes: Int(plan.walTo - plan.walFrom),
             bytes: plan.record.dataBytes, files: plan.record.files,
+            major: major(plan.record),
             settings: plan.recoveryTarget.settings.map { .init(name: $0.name, value: $0.value) })
     }
 
@@ -63,7 +67,9 @@ enum RepositoryHost {
         let repository = Repository(root: FilePath(questions.repository), cluster: questions.cluster)
         let lock = try repository.lockForReading(to: "send a backup to another host")
         defer { withExtendedLifetime(lock) {} }
-        try SeedStream(Catalogue(repository), plan(questions.target, questions.backup, in: repository)).write(to: STDOUT_FILENO)
+        try SeedStream(
+            Catalogue(repository), plan(questions.target, questions.backup, in: repository), promotes: questions.promotes
+        ).write(to: STDOUT_FILENO)
     }
 
     static func configuration(_ cluster: String) -> FilePath { FilePath("/etc/pgark/\(cluster).yaml") }

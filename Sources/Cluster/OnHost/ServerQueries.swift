@@ -29,7 +29,24 @@ struct ServerQueries {
             systemIdentifier: row["system"].flatMap { UInt64($0) } ?? 0, timeline: timeline.flatMap { UInt32($0) } ?? 0,
             settings: try self.settings(settings), roles: try roles(), slots: try slots(), senders: try senders(),
             receiver: try receiver(), isPristine: row["pristine"] == "t",
-            databaseBytes: row["bytes"].flatMap { Int($0) } ?? 0, filesRead: row["files_read"].flatMap { Double($0) } ?? 0)
+            databaseBytes: row["bytes"].flatMap { Int($0) } ?? 0, filesRead: row["files_read"].flatMap { Double($0) } ?? 0,
+            fileErrors: try fileErrors())
+    }
+
+    /// What is wrong in the configuration files, with which a server goes on that has read them, and would not start. That a setting
+    /// waits for a restart is no error (PostgreSQL documentation: 52.8 pg_file_settings, 52.9 pg_hba_file_rules).
+    func fileErrors() throws -> [String] {
+        // To read them tells this process what waits for a restart.
+        _ = try connection.query("SELECT count(*) FROM pg_file_settings")
+        return try connection.query(
+            """
+            SELECT format('%s, line %s: %s: %s', f.sourcefile, f.sourceline, f.name, f.error) AS error
+            FROM pg_file_settings f LEFT JOIN pg_settings s ON s.name = f.name
+            WHERE f.error IS NOT NULL AND NOT (f.error = 'setting could not be applied' AND coalesce(s.pending_restart, false))
+            UNION ALL
+            SELECT format('pg_hba.conf, line %s: %s', line_number, error) FROM pg_hba_file_rules WHERE error IS NOT NULL
+            """
+        ).compactMap { $0["error"] }
     }
 
     private func settings(_ names: [String]) throws -> [String: ServerFacts.Setting] {

@@ -16,6 +16,17 @@ package struct Plan: Codable, Sendable, Equatable {
 
     package init() {}
 
+    /// Another that was made when this one was carried out.
+    package mutating func goOn(with next: Plan) {
+        steps += next.steps
+        blocked = next.blocked
+        remarks = next.remarks
+        mayLoseData = mayLoseData || next.mayLoseData
+    }
+
+    /// A server that does not run shows neither its roles nor its slots.
+    package var startsStopped: Bool { changes.contains { $0.object == "server" && $0.from == "stopped" } }
+
     package var changes: [Change] { steps.flatMap(\.changes) }
 
     /// One action on one host, and what it changes.
@@ -27,6 +38,8 @@ package struct Plan: Codable, Sendable, Equatable {
         /// Hosts on which nothing may have failed before.
         package var needs: [String] = []
         package var writeOutageSeconds = 0.0
+        /// About how much it brings to the host, where that takes its time.
+        package var copiedBytes: Int?
         /// What it means for those who write; nil where they notice nothing.
         package var outage: Outage?
 

@@ -38,6 +38,7 @@ package struct Planner {
             dropSlotsOfRemoved(states)
         }
         let hasNewTrust = primary.map { planTrust($0) } ?? false
+        if let primary { blockOtherSystem(primary) }
         try planRepository(reconnects: hasNewTrust)
         if let primary { awaitReceiver(primary) }
         remarkClocks()
@@ -61,6 +62,11 @@ package struct Planner {
     // MARK: What each node is
 
     private mutating func installPackages() {
+        if let host = facts.repository.facts, host.isRoot, host.hasApt, !host.hasLibPQ, file.postgres.installs {
+            add(
+                Self.repository, .installPackages(["libpq5"]),
+                [.init(action: .create, node: Self.repository, object: "libpq", to: "from the host's package sources")])
+        }
         for node in file.nodes {
             guard let host = facts.nodes[node.name]?.facts, host.isRoot, host.hasApt, let instance = host.instance,
                 file.postgres.installs, file.postgres.programs == nil, let major = file.postgres.major,
@@ -99,6 +105,15 @@ package struct Planner {
             case nil: continue
             }
         }
+        for (index, one) in found.enumerated().reversed() {
+            guard let identity = one.2.identity, let twin = found[..<index].first(where: { $0.2.identity == identity }) else {
+                continue
+            }
+            block(
+                one.0.name, "its data directory, \(one.3.data), is that of \(twin.0.name): they are one server",
+                hint: "Correct the host or \"data\" of one of them in \(file.path)")
+            found.remove(at: index)
+        }
         let system = clusterSystem(found.filter { rejoined[$0.0.name] == nil }.map { ($0.0.name, $0.2) })
         var states: [NodeState] = []
         for (node, placement, instance, layout) in found {
@@ -119,6 +134,11 @@ package struct Planner {
         -> InstanceLayout
     {
         let wanted = file.postgres.major
+        if let user = ConnectionText(node.connection).user, user != ClusterRoles.repository {
+            throw NodeProblem(
+                "\"user\" is \(user), and on a server that pgark sets up it connects as \(ClusterRoles.repository)",
+                hint: "Remove nodes.\(node.name).user from \(file.path)")
+        }
         guard let layout = instance.layout else {
             throw NodeProblem(
                 instance.installedMajors.isEmpty
@@ -143,6 +163,9 @@ package struct Planner {
         guard instance.hasServerAccount else {
             throw NodeProblem(
                 "there is no account \"postgres\" to run the server", hint: "useradd --system --create-home postgres")
+        }
+        guard host.hasLibPQ || plan.steps.contains(where: { $0.host == node.name && $0.action.installs }) else {
+            throw NodeProblem("libpq is not there, with which pgark asks servers", hint: "Install it: apt-get install libpq5")
         }
         if let wanted, version / 10000 != wanted {
             throw NodeProblem("the programs in \(layout.programs) are of PostgreSQL \(version / 10000), not \(wanted)")
@@ -173,6 +196,11 @@ package struct Planner {
                 throw NodeProblem(
                     "port \(layout.port) is taken by another program", hint: "See which one: ss -ltnp 'sport = :\(layout.port)'")
             }
+            if instance.isMountPoint {
+                throw NodeProblem(
+                    "\(layout.data) is a mount point, and a server is made beside its place and renamed when it is whole",
+                    hint: "Name a directory below it with \"data\": \(layout.data)/data")
+            }
             return .missing
         case .foreign(let some):
             throw NodeProblem(
@@ -180,7 +208,9 @@ package struct Planner {
                 hint: "Move it away, or name another place with \"data\".")
         case .present(let control):
             // What a package made by itself is made anew, with checksums; a server that has them will do.
-            if instance.server?.isPristine == true, instance.include == nil, !control.hasChecksums { return .replaceable }
+            if instance.server?.isPristine == true, instance.include == nil, !control.hasChecksums {
+                return try replaceable(instance)
+            }
             if let rejoin { return try rejoined(instance, control, system, rejoin) }
             if let version = instance.version, control.major != version / 10000 {
                 throw NodeProblem(
@@ -192,7 +222,7 @@ package struct Planner {
                     hint: "pg_hba.conf must begin with: local all postgres peer")
             }
             if control.systemIdentifier != system {
-                if instance.server?.isPristine == true { return .replaceable }
+                if instance.server?.isPristine == true { return try replaceable(instance) }
                 throw NodeProblem(
                     "\(layout.data) is of another system (\(control.systemIdentifier)) than the cluster (\(system ?? 0))",
                     hint: "Is it the right host? To give it up, stop its server and move its data directory away.")
@@ -217,15 +247,15 @@ package struct Planner {
             return running[0]
         }
         if running.count > 1 {
-            let newest = running.max { ($0.server?.timeline ?? 0) < ($1.server?.timeline ?? 0) }!
-            for state in running where state.name != newest.name {
+            for state in running {
+                let others = running.filter { $0.name != state.name }.map { "\($0.name) on timeline \($0.server?.timeline ?? 0)" }
                 block(
                     state.name,
-                    "it is a primary as well, on timeline \(state.server?.timeline ?? 0), as \(newest.name) is on timeline "
-                        + "\(newest.server?.timeline ?? 0): the cluster's history forked, and each may have what the other has not",
-                    hint: "Decide which one is right; then, on the other: pgark rejoin \(state.name)")
+                    "it is a primary, on timeline \(state.server?.timeline ?? 0), and so is \(others.joined(separator: ", ")): "
+                        + "the cluster's history forked, and each may have what the other has not",
+                    hint: "Decide which one is right. If it is not this one: pgark rejoin \(state.name)")
             }
-            return newest
+            return nil
         }
         let stopped = states.filter { $0.judgement == .stopped && !$0.isStandby }
         if let first = stopped.first, stopped.count == 1 { return mayStart(first, among: states) ? first : nil }
@@ -240,18 +270,35 @@ package struct Planner {
         let members = states.filter { $0.judgement == .running || $0.judgement == .stopped }
         if !members.isEmpty {
             for state in members {
-                block(state.name, "it is a standby, and no primary was found", hint: "Bring the primary back, or: pgark failover")
+                block(
+                    state.name, "it is a standby, and no primary was found",
+                    hint: "Bring the primary back; or promote the standby that has most: pg_ctl promote")
             }
             return nil
         }
-        // Nothing yet: the file's first node begins, unless something hides what it has.
+        return mayBegin(states) ? states.first : nil
+    }
+
+    /// There is no server yet: whether the file's first node begins. Not where something hides what it has, and not where the
+    /// repository has the cluster that there was.
+    private mutating func mayBegin(_ states: [NodeState]) -> Bool {
+        for state in states where rejoined[state.name] != nil {
+            block(state.name, "there is no primary that it could follow", hint: "Bring the primary back: pgark status")
+        }
+        guard rejoined.isEmpty else { return false }
         let unknown = file.nodes.filter { node in node.placement != nil && !states.contains { $0.name == node.name } }
-        if let first = unknown.first {
-            for state in states {
-                block(state.name, "no server is made while it is not known what \(first.name) has")
-            }
-            return nil
+        let hidden = unknown.first?.name ?? (facts.repository.facts?.repository == nil ? "the repository" : nil)
+        if let hidden {
+            for state in states { block(state.name, "no server is made while it is not known what \(hidden) has") }
+            return false
         }
-        return states.first
+        guard let first = states.first, let system = facts.repository.facts?.repository?.system else { return true }
+        block(
+            first.name,
+            "no node has a server, and \(file.repository.path) has backups or WAL of one (system \(system)): a new one would not be it",
+            hint:
+                "Bring it back: pgark restore --node \(first.name). For another cluster give it another name, or another repository."
+        )
+        return false
     }
 }

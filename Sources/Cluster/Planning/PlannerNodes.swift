@@ -5,6 +5,8 @@ extension Planner {
     mutating func planNodes(_ states: [NodeState], _ primary: NodeState) throws {
         primaryFacts = primary.facts
         let states = withLostOnes(states, primary)
+        blockOrphans(states, primary)
+        for state in states where !state.exists && state.name != primary.name { requireRoom(state, for: primary) }
         let sorted = [primary] + ordered(states.filter { $0.name != primary.name }, primary)  // upstreams before who follows them
         let usable = sorted.filter { state in !plan.blocked.contains { $0.node == state.name } }
         func upstream(_ state: NodeState) -> NodeState? {
@@ -30,7 +32,6 @@ extension Planner {
         if !isReady { planRolesAndSlots(primary, states) }
         for state in usable where state.name != primary.name {
             if !state.exists {
-                guard hasRoom(state, for: primary) else { continue }
                 if case .rewindable(let inPlace) = state.judgement {
                     rewind(state, upstream(state) ?? primary, primary, desired[state.name]!.last!, inPlace: inPlace)
                 } else {
@@ -50,17 +51,26 @@ extension Planner {
     }
 
     /// A copy takes what the primary takes, and a few segments of WAL.
-    private mutating func hasRoom(_ state: NodeState, for primary: NodeState) -> Bool {
-        if state.judgement == .rewindable(inPlace: true) { return true }
+    private mutating func requireRoom(_ state: NodeState, for primary: NodeState) {
+        if state.judgement == .rewindable(inPlace: true) { return }
         let needed = (primary.server?.databaseBytes ?? 0) + (512 << 20)
-        guard state.facts.freeBytes < needed else { return true }
+        guard state.facts.freeBytes < needed else { return }
         block(
             state.name,
             "a copy of \(primary.name) needs \(ByteCount(needed)) in \(state.layout.data), and \(ByteCount(state.facts.freeBytes)) are free",
             hint: state.judgement == .rewindable(inPlace: false)
                 ? "Make room there, or do without a copy of what it has: pgark rejoin \(state.name) --in-place"
                 : "Make room there, or name another place with \"data\".")
-        return false
+    }
+
+    /// One that is to follow a node of which nothing is known stays as it is: to follow another for a while helps nobody.
+    private mutating func blockOrphans(_ states: [NodeState], _ primary: NodeState) {
+        for state in states where state.name != primary.name && state.placement.upstream != state.name {
+            guard let upstream = state.placement.upstream, !states.contains(where: { $0.name == upstream }) else { continue }
+            block(
+                state.name, "\(upstream), which it follows, could not be looked at",
+                hint: "Bring \(upstream) back, or let it follow another: nodes.\(state.name).upstream in \(file.path)")
+        }
     }
 
     func upstream(of state: NodeState, _ primary: NodeState, _ states: [NodeState]) -> NodeState {
@@ -100,6 +110,9 @@ extension Planner {
     private mutating func make(_ state: NodeState, _ upstream: NodeState?, _ desired: DesiredFiles) {
         let needs = upstream.map { [$0.name] } ?? []
         if state.judgement == .replaceable {
+            if let link = state.facts.walLink {
+                plan.remarks.append("\(state.name): its pg_wal was \(link); the new server has it in its data directory")
+            }
             add(
                 state.name, .setAside(state.layout),
                 [
@@ -111,6 +124,7 @@ extension Planner {
                 ], needs: needs)
         }
         if let upstream {
+            reserveSlot(of: state, on: upstream)
             let seed = seed(upstream)
             let copy: HostAction =
                 seed == nil
@@ -118,6 +132,7 @@ extension Planner {
                     state.layout, upstream: desired.conninfo(to: upstream.placement), slot: state.node.slot,
                     desired.files)
                 : .adoptStandby(state.layout, desired.files)
+            let bytes = seed?.bytes ?? upstream.server?.databaseBytes
             let source = seed.map { ", from backup \($0.backup)" } ?? ", copied from it"
             add(
                 state.name, copy,
@@ -126,6 +141,7 @@ extension Planner {
                         action: .create, node: state.name, object: "standby",
                         to: "of \(upstream.name)\(source), in \(state.layout.data), port \(state.placement.port)")
                 ], needs: needs)
+            plan.steps[plan.steps.count - 1].copiedBytes = bytes ?? 0
         } else {
             add(
                 state.name, .createServer(state.layout, node: state.name, desired.files),
@@ -145,6 +161,7 @@ extension Planner {
         let needs = [primary.name, upstream.name]
         // Until its first checkpoint a promoted server's control file has its old timeline, and pg_rewind would be misled.
         add(primary.name, .sql(primary.layout, ["CHECKPOINT"]), [], needs: [primary.name])
+        reserveSlot(of: state, on: upstream)
         let source = ConnectionText.make(
             desired.conninfoFields(to: primary.placement) + [("dbname", "postgres"), ("options", "-c statement_timeout=0")])
         add(
@@ -156,6 +173,7 @@ extension Planner {
                         + (inPlace ? "" : "; what it was is kept beside as \(state.layout.data).before-pgark"),
                     effect: .restart)
             ], needs: needs)
+        if !inPlace { plan.steps[plan.steps.count - 1].copiedBytes = primary.server?.databaseBytes ?? 0 }
         add(state.name, .start(state.layout), [], needs: needs)
         if inPlace { plan.mayLoseData = true }
     }
@@ -195,6 +213,11 @@ extension Planner {
                         from: "changed since the server read them",
                         to: "read again", effect: .reload)
                 ])
+        }
+        if let error = state.server?.fileErrors.first, changes.isEmpty {
+            return block(
+                state.name, "its configuration has an error, with which it would not start: \(error)",
+                hint: "Correct it there, or in \(file.path) where it comes from that; then: pgark apply")
         }
         awaitTLS(state, desired)
         let pending = pendingRestarts(state, desired, changes)

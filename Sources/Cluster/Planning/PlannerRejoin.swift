@@ -16,9 +16,14 @@ extension Planner {
     ) throws(NodeProblem) -> NodeState.Judgement {
         let obstacle = obstacleToRewinding(instance, control, system, isInPlace: rejoin == .rewindInPlace)
         switch (rejoin, obstacle) {
-        case (.reseed, _), (.rewind, _?): return .replaceable
-        case (.rewind, nil): return .rewindable(inPlace: false)
-        case (.rewindInPlace, nil): return .rewindable(inPlace: true)
+        case (.reseed, _), (.rewind, _?): return try replaceable(instance)
+        case (.rewind, nil):
+            _ = try replaceable(instance)
+            return .rewindable(inPlace: false)
+        case (.rewindInPlace, nil):
+            // It too has another name until it is whole.
+            if instance.isMountPoint { _ = try replaceable(instance) }
+            return .rewindable(inPlace: true)
         case (.rewindInPlace, let obstacle?):
             throw NodeProblem("pg_rewind cannot be used: \(obstacle)", hint: "Without --in-place it is made anew.")
         }
@@ -32,7 +37,14 @@ extension Planner {
         if !control.hasChecksums, !control.logsHints { return "it has neither data checksums nor wal_log_hints" }
         // A copy of the directory would share them with it.
         if instance.hasTablespaces, !isInPlace { return "it has tablespaces" }
+        if let link = instance.walLink, !isInPlace { return "its pg_wal is \(link)" }
         return nil
+    }
+
+    /// Throws where a server could not be set aside, to make another in its place.
+    func replaceable(_ instance: InstanceFacts) throws(NodeProblem) -> NodeState.Judgement {
+        if let problem = instance.obstacleToReplacing { throw problem }
+        return .replaceable
     }
 
     /// Standbys whose slot was lost, which cannot go on: to be made anew, where the file says so.
@@ -45,6 +57,10 @@ extension Planner {
             let reason = "its slot on \(upstream.name) held back more WAL than it may, and the server has let go of it"
             guard file.replication.atSlotEnd == .reclone else {
                 block(state.name, reason, hint: "To make it anew: pgark rejoin \(state.name)")
+                return state
+            }
+            if let problem = state.facts.obstacleToReplacing {
+                block(state.name, "\(reason), and it cannot be made anew: \(problem.reason)", hint: problem.hint)
                 return state
             }
             plan.remarks.append("\(state.name): \(reason); it is made anew")
@@ -89,5 +105,26 @@ extension Planner {
         guard let data = facts.nodes[node.name]?.facts?.instance?.data else { return true }
         if case .present = data { return true }
         return false
+    }
+}
+
+extension InstanceFacts {
+    /// Why its server could not be set aside, to make another in its place; nil where it may.
+    var obstacleToReplacing: NodeProblem? {
+        let data = layout?.data ?? ""
+        if isMountPoint {
+            return NodeProblem(
+                "\(data) is a mount point, which cannot be set aside",
+                hint: "Have its server in a directory below it: stop it, move what it has there, and name that with \"data\".")
+        }
+        // Both would want the same places.
+        if hasTablespaces {
+            return NodeProblem(
+                "its tablespaces are in places of their own, where those of a new server would be",
+                hint:
+                    "Rewind it in place where that can be (pgark rejoin --in-place), or stop its server, and move \(data) and its "
+                    + "tablespaces away; then: pgark apply")
+        }
+        return nil
     }
 }

@@ -57,19 +57,13 @@ extension Planner {
         // Of one that does not run nobody knows what it has.
         guard !state.exists || state.server != nil else { return }
         let known = state.exists ? state.server!.slots : [:]
-        for (slot, isReserved) in wanted where known[slot]?.isLost ?? true {
-            // The receiver makes its own anew, for it must say what it misses.
-            if known[slot] != nil, slot == file.repository.slot.description { continue }
-            let removal = known[slot] == nil ? [] : Self.removal(of: slot)
-            add(
-                state.name, .sql(state.layout, removal + [Self.creation(of: slot, isReserved: isReserved)]),
-                [
-                    .init(
-                        action: known[slot] == nil ? .create : .change, node: state.name, object: "slot \(slot)",
-                        from: known[slot].map { _ in "lost" },
-                        to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")
-                ],
-                needs: [state.name])
+        for (slot, isReserved) in wanted {
+            // A lost one that somebody needs says so until its standby is made anew; the receiver makes its own, for it must say
+            // what it misses.
+            guard let found = known[slot] else { planSlot(slot, state, isReserved: isReserved); continue }
+            let isIdle = found.isPhysical && !found.isActive && (found.isLost || found.isReserved)
+            guard isIdle, !isReserved, isServed(slot, primary, states) else { continue }
+            planSlot(slot, state, isReserved: false, from: found.isLost ? "lost" : "holds WAL back for nobody")
         }
         for (slot, _) in wanted {
             if let found = known[slot], !found.isPhysical {
@@ -78,6 +72,37 @@ extension Planner {
                     hint: "Rename the node, or drop the slot.")
             }
         }
+    }
+
+    private mutating func planSlot(_ slot: String, _ state: NodeState, isReserved: Bool, from: String? = nil) {
+        let removal = from == nil ? [] : Self.removal(of: slot)
+        add(
+            state.name, .sql(state.layout, removal + [Self.creation(of: slot, isReserved: isReserved)]),
+            [
+                .init(
+                    action: from == nil ? .create : .change, node: state.name, object: "slot \(slot)", from: from,
+                    to: isReserved ? "holds WAL back from now on" : "holds nothing until this node is the primary")
+            ],
+            needs: [state.name])
+    }
+
+    /// Before a standby is made, its slot holds back what it will ask for: one that was for another day holds nothing, and a lost
+    /// one never will.
+    mutating func reserveSlot(of state: NodeState, on upstream: NodeState) {
+        guard upstream.exists, let found = upstream.server?.slots[state.node.slot], found.isPhysical, !found.isActive,
+            found.isLost || !found.isReserved
+        else { return }
+        planSlot(state.node.slot, upstream, isReserved: true, from: found.isLost ? "lost" : "holds nothing")
+    }
+
+    /// True where the standby whose slot this is streams from where it should, so that it needs nothing elsewhere.
+    private func isServed(_ slot: String, _ primary: NodeState, _ states: [NodeState]) -> Bool {
+        if slot == file.repository.slot.description { return primary.server?.slots[slot]?.isActive ?? false }
+        guard let follower = states.first(where: { $0.node.slot == slot && $0.name != primary.name }) else {
+            return primary.node.slot == slot  // it follows nobody
+        }
+        let senders = upstream(of: follower, primary, states).server?.senders ?? []
+        return senders.contains { $0.slot == slot && $0.state == "streaming" }
     }
 
     /// Done again, it does nothing.

@@ -35,6 +35,17 @@ extension Planner {
                 Self.repository, "pgark is not root there and may not become it, which it needs to install itself",
                 hint: "Run it as root, or let this work without a question: sudo -n true")
         }
+        if file.repository.isRelative {
+            return block(
+                Self.repository,
+                "\"repository.path\" is relative to \(file.path), and in the copy of it there it would be another",
+                hint: "Write it whole: repository: { path: \(file.repository.path) }")
+        }
+        if !host.hasLibPQ, !plan.steps.contains(where: { $0.host == Self.repository && $0.action.installs }) {
+            return block(
+                Self.repository, "libpq is not there, with which the WAL receiver connects",
+                hint: "Install it (apt-get install libpq5), or let pgark do so: postgres: { packages: apt }")
+        }
         let account = file.repositoryAccount, path = file.repository.path.string
         if found.directoryOwner != account {
             add(
@@ -52,8 +63,10 @@ extension Planner {
                 .writeFile(path: configuration, text: file.text, account: "root", permissions: 0o644),
                 [change(found.clusterFile == nil ? .create : .change, configuration, to: "this cluster file")])
         }
-        planServices(
-            host, found, isRenewed: reconnects || found.programDigest != found.ownDigest || found.clusterFile != file.text)
+        if !plan.blocked.contains(where: { $0.node == Self.repository }) {
+            planServices(
+                host, found, isRenewed: reconnects || found.programDigest != found.ownDigest || found.clusterFile != file.text)
+        }
         remarkUnknownPasswords()
     }
 
@@ -73,6 +86,17 @@ extension Planner {
         add(
             primary.name, .awaitStandby(primary.layout, node: Self.repository, slot: file.repository.slot.description), [],
             needs: [Self.repository])
+    }
+
+    /// The repository takes nothing of another system than it has (promise: nothing is mixed).
+    mutating func blockOtherSystem(_ primary: NodeState) {
+        guard let known = repositoryHost?.1.system, let system = primary.system, known != system else { return }
+        block(
+            Self.repository,
+            "\(file.repository.path) has backups and WAL of system \(known), and \(primary.name) is system \(system): nothing of it is stored",
+            hint:
+                "The cluster as it was: pgark restore --node \(primary.name). After pg_upgrade: pgark upgrade. For another cluster "
+                + "give it another name, or another repository.")
     }
 
     static let receiver = "WAL receiver"
