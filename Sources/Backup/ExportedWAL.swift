@@ -27,16 +27,17 @@ struct ExportedWAL {
             through: WALSegment(timeline: record.timeline, endingAt: record.endLSN, size: record.walSegmentSize), archive, record)
     }
 
-    /// All that leads from the backup to `end` along a timeline's history. With the `others`' histories a server that ends its
-    /// recovery there knows which timelines there have been, and takes a number that none has (PostgreSQL:
-    /// src/backend/access/transam/timeline.c, findNewestTimeLine).
-    init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory, others: Bool) throws {
+    /// All that leads from the backup to `end` along a timeline's history.
+    ///
+    /// Histories of timelines beside come along too. A server looks for the newest timeline number by number, and ends at the first
+    /// of which it has no history (PostgreSQL: src/backend/access/transam/timeline.c, findNewestTimeLine): without those before it,
+    /// a standby would not see the one that it is to follow, and replay what was left behind. One that `promotes` at the end has
+    /// those behind it as well, so that its new timeline is none that there has been.
+    init(_ reader: BackupReader, to end: LSN, along history: TimelineHistory, promotes: Bool) throws {
         let (archive, record) = (try reader.walArchive(), reader.record), size = record.walSegmentSize
-        if others {
-            for timeline in try archive.timelinesWithHistory().sorted() {
-                guard case .none = history.end(of: timeline) else { continue }
-                try add(history: timeline, archive)
-            }
+        for timeline in try archive.timelinesWithHistory().sorted() where promotes || timeline < history.timeline {
+            guard case .none = history.end(of: timeline) else { continue }
+            try add(history: timeline, archive)
         }
         for step in try StoredWAL(archive).steps(from: record.beginLSN, on: record.timeline, along: history) {
             try add(history: step.timeline, archive)

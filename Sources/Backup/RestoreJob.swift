@@ -97,7 +97,7 @@ package struct RestoreJob {
         }
         let place = destination.directory.appending("pg_wal"), owner = destination.ownerIfRoot
         try Directory.create(place.appending("archive_status"), owner: owner)
-        for source in try ExportedWAL(reader, to: plan.walTo, along: history, others: settings.standby == nil).files {
+        for source in try ExportedWAL(reader, to: plan.walTo, along: history, promotes: settings.standby == nil).files {
             try Interruption.check()
             let file = try File(place.appending(source.name), .replace)
             var offset = 0

@@ -22,7 +22,7 @@ package struct SeedStream {
                 .targetUnreachable,
                 "could not send backup \(plan.record.id): the history of timeline \(plan.timeline) is not stored")
         }
-        wal = try ExportedWAL(reader, to: plan.walTo, along: history, others: promotes)
+        wal = try ExportedWAL(reader, to: plan.walTo, along: history, promotes: promotes)
     }
 
     /// Throws where a backup cannot be sent as one archive.

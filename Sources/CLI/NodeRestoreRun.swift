@@ -86,8 +86,7 @@ struct ApplyRun {
     func confirm(_ question: String, _ plan: Plan, yes: Bool, hint: String, again: (ClusterFacts) throws -> Plan) throws {
         if yes { return }
         try output.confirm(question, yes: yes, hint: hint)
-        let now = try again(hosts.observe())
-        guard now.steps == plan.steps, now.mayLoseData == plan.mayLoseData else {
+        guard try again(hosts.observe()).doesTheSame(as: plan) else {
             throw Failure(
                 .diverged, "could not go on with the plan: the hosts have changed since it was made",
                 hint: "Give the command again, and see it anew.")

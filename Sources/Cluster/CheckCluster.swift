@@ -54,7 +54,7 @@ struct ClusterChecks {
             return .failed(
                 .timeline, nil, "the repository is on timeline \(stored), the primary \(primary.name) on \(current)",
                 hint: isOlder
-                    ? "Let the receiver follow: pgark wal receive"
+                    ? "Let the receiver follow: \(view.repository.receiverRemedy)"
                     : "The server was restored to an older state. Take a new backup once that is meant: pgark backup")
         }
         return .ok(.timeline, nil, "\(current)")

@@ -21,7 +21,7 @@ struct ReceiverChecks {
         }
         return .failed(
             .receiver, nil, "no process receives WAL: what is committed from now on is in no repository",
-            hint: "pgark wal receive")
+            hint: facts.receiverRemedy)
     }
 
     // MARK: The slot
@@ -31,7 +31,7 @@ struct ReceiverChecks {
         guard let (node, slot) = view.receiverSlot else {
             return .failed(
                 .slot, (view.primary ?? view.reached[0]).name, "there is no physical slot \"\(slotName)\"",
-                hint: "The receiver creates it: pgark wal receive")
+                hint: "The receiver creates it: \(facts.receiverRemedy)")
         }
         return misuse(of: slot, on: node)
             ?? .ok(
@@ -44,10 +44,10 @@ struct ReceiverChecks {
         if slot.isLost {
             return failed(
                 "\(slotName) is lost (\(slot.invalidation ?? "wal_removed")): the server may have removed WAL that the repository "
-                    + "does not have", hint: "The receiver makes it anew: pgark wal receive; then: pgark backup")
+                    + "does not have", hint: "The receiver makes it anew: \(facts.receiverRemedy); then: pgark backup")
         }
         guard slot.isActive else {
-            return failed("\(slotName) is not active: nobody streams through it", hint: "pgark wal receive")
+            return failed("\(slotName) is not active: nobody streams through it", hint: facts.receiverRemedy)
         }
         guard slot.restartLSN != nil else {
             return failed("\(slotName) holds no WAL yet", hint: "Wait until its first segment is received: pgark wal status")

@@ -14,7 +14,7 @@ struct RepositoryChecks {
         }
         guard facts.exists else {
             return .failed(
-                .repository, nil, "\(facts.path) does not exist", hint: "The receiver creates it: pgark wal receive")
+                .repository, nil, "\(facts.path) does not exist", hint: "The receiver creates it: \(facts.receiverRemedy)")
         }
         guard facts.isWritable else {
             return .failed(

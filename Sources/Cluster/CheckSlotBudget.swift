@@ -31,7 +31,7 @@ struct SlotBudgetCheck {
         }
         let hint =
             if slot.name == ownSlot {
-                "The receiver makes it anew: pgark wal receive; then: pgark backup"
+                "The receiver makes it anew: \(view.repository.receiverRemedy); then: pgark backup"
             } else if view.declaredSlots(on: node).contains(slot.name), let owner = view.owner(ofSlot: slot.name) {
                 "See what would be done: pgark plan; where \(owner) cannot go on: pgark rejoin \(owner)"
             } else {
@@ -47,7 +47,7 @@ struct SlotBudgetCheck {
         let fact = "slot \(slot.name) holds back \(retained(slot)) of \(allowance)\(time(slot))"
         let hint =
             slot.name == ownSlot
-            ? "Let the receiver catch up: pgark wal receive; pgark wal status"
+            ? "Let the receiver catch up: \(view.repository.receiverRemedy); pgark wal status"
             : "Let its reader catch up; where nobody reads it any more: SELECT pg_drop_replication_slot('\(slot.name)');"
         if retained(slot) > allowance { return .failed(.slotBudget, node, "\(fact): over its budget", hint: hint) }
         let isNearItsEnd = !slot.isActive && (secondsLeft(slot).map { $0 < CheckLimits.budgetSeconds } ?? false)

@@ -24,6 +24,12 @@ package struct RepositoryFacts: Sendable {
     /// When `maintain` came to its end last.
     package var maintained: Timestamp?
 
+    /// `apply` keeps the receiver running.
+    package var isSetUp = false
+
+    /// What starts the receiver, or starts it anew.
+    var receiverRemedy: String { isSetUp ? "pgark apply" : "pgark wal receive" }
+
     package struct Receiver: Sendable {
         package var isRunning = false
         /// The end of the WAL that is stored.

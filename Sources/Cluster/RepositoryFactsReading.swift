@@ -10,6 +10,7 @@ extension RepositoryFacts {
         var facts = RepositoryFacts(path: settings.path)
         do {
             facts.scheduledSince = try scheduledSince(cluster)
+            facts.isSetUp = try Directory.exists(RepositoryHost.configuration(cluster))
             try facts.fill(from: Repository(root: settings.path, cluster: cluster))
         } catch let failure as Failure {
             facts.failure = failure

@@ -55,7 +55,7 @@ package struct Pgark: Sendable {
         return try outcome.json
     }
 
-    /// Runs it with --json; it must fail with this exit status and code, in the form that cli.md gives errors.
+    /// Runs it with --json; it must fail with this exit status and code, in the form that every error has.
     @discardableResult
     package func fails(_ code: Failure.Code, _ status: Int32? = nil, _ arguments: String...) throws -> JSON {
         try fails(code, status, arguments)

@@ -39,7 +39,7 @@ struct TestPackages {
             done
             mkdir -p /usr/local/bin
             printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
-            DEBIAN_FRONTEND=noninteractive apt-get -q remove --yes 'postgresql*' >&2
+            DEBIAN_FRONTEND=noninteractive apt-get -q remove --yes 'postgresql*' libpq5 >&2
             rm -f /usr/sbin/policy-rc.d
             rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/* /etc/postgresql/*
             echo 'deb [trusted=yes] file:\(directory) ./' > /etc/apt/sources.list

@@ -14,10 +14,10 @@ struct ExportedWALTests {
             try example.archive.store(history: "1\t\(left)\tx\n", of: TimelineID(rawValue: 2))
             for segment in stored { try example.putArchived(segment) }
             let history = try #require(try example.archive.history(of: TimelineID(rawValue: 2)))
-            return try ExportedWAL(example.reader(record), to: LSN(end)!, along: history, others: false).files.map(\.name).filter
-            {
-                !$0.hasPrefix("archive_status/")
-            }
+            return try ExportedWAL(example.reader(record), to: LSN(end)!, along: history, promotes: false).files.map(\.name)
+                .filter {
+                    !$0.hasPrefix("archive_status/")
+                }
         }
     }
 
@@ -49,19 +49,20 @@ struct ExportedWALTests {
             ])
     }
 
-    @Test("has the histories of other timelines where a new one begins at its end, which must be none of them")
+    @Test("has the histories of timelines beside up to its own, and where a new one begins at its end, of those behind it too")
     func others() throws {
         try RepositoryExample.with { example in
             var record = BackupRecord.example(id: "20261123T000000Z")
             (record.beginLSN, record.endLSN) = (LSN("0/200028")!, LSN("0/200100")!)
-            for (timeline, text) in [(2, "1\t0/300100\tx\n"), (3, "1\t0/400100\tx\n")] as [(UInt32, String)] {
-                try example.archive.store(history: text, of: TimelineID(rawValue: timeline))
+            for timeline in 2...4 as ClosedRange<UInt32> {
+                try example.archive.store(history: "1\t0/\(timeline)00100\tx\n", of: TimelineID(rawValue: timeline))
             }
             for number in 2...4 as ClosedRange<UInt64> { try example.putArchived(RepositoryExample.segment(number, timeline: 1)) }
-            for (others, expected) in [(false, []), (true, ["00000002.history", "00000003.history"])] {
-                let wal = try ExportedWAL(
-                    example.reader(record), to: LSN("0/400000")!, along: TimelineHistory(of: .first), others: others)
-                #expect(wal.files.map(\.name).filter { $0.hasSuffix(".history") } == expected)
+            let history = try #require(try example.archive.history(of: TimelineID(rawValue: 3)))
+            for (promotes, expected) in [(false, ["2", "3"]), (true, ["2", "3", "4"])] {
+                let wal = try ExportedWAL(example.reader(record), to: LSN("0/300000")!, along: history, promotes: promotes)
+                let names = wal.files.map(\.name).filter { $0.hasSuffix(".history") }.sorted()
+                #expect(names == expected.map { "0000000\($0).history" })
             }
         }
     }

@@ -180,6 +180,10 @@ import Testing
             $0.standby?.slots[0] = Example.slot("node1", process: nil, application: nil)
         },
         Case("no slot", .slot, .failed, "node1", "pgark wal receive") { $0.primary.slots.removeFirst() },
+        Case("no slot, where apply sees to it", .slot, .failed, "node1", "pgark apply") {
+            $0.primary.slots.removeFirst()
+            $0.facts.isSetUp = true
+        },
         Case("a lost slot", .slotBudget, .failed, "node1", "pgark rejoin node2") {
             $0.primary.slots[1].walStatus = "lost"
         },

@@ -67,6 +67,39 @@ struct DriftTests {
         }
     }
 
+    @Test("and a value in the cluster file that PostgreSQL does not take is found before any server has it")
+    func wrongValue() throws {
+        try TestHosts.with(["node1", "repo"], major: TestMachine.newest) { hosts in
+            let text = Self.text(hosts).replacing("  node2: { host: 192.168.20.229, data: /var/lib/postgresql/data }\n", with: "")
+                .replacing("192.168.20.230", with: hosts["repo"].address)
+            try hosts.write(text)
+            try hosts.json(0, "apply", "--yes")
+            func sql(_ statement: String) throws -> String {
+                try hosts["node1"].sql(statement, hosts.programs, sockets: "/var/lib/postgresql")
+            }
+            let started = try sql("SELECT pg_postmaster_start_time()")
+            for (wrong, reason) in [
+                ("wal_buffers: 4Mx, ", "pgark.conf, line"), ("work_mem: 1 MBs, ", "work_mem: "),
+                ("wörk_mem: 1MB, ", "postgres.parameters"),
+                ("shared_bufers: 1MB, ", "shared_bufers"),
+            ] {
+                try hosts.write(text.replacing("log_statement: all", with: "\(wrong)log_statement: all"))
+                let failed = try hosts.pgark("apply", "--yes")
+                #expect(failed.status != .exited(0) && failed.text.contains(reason), "\(wrong): \(failed.text)")
+                let again = try hosts.pgark("plan", "--detailed-exitcode")
+                #expect(again.status != .exited(0) && again.text.contains(reason), "\(wrong): \(again.text)")
+            }
+            try hosts.write(
+                text.replacing("  parameters:", with: "  hba: [ host all app 10.0.0.0/8 scram-sha256 ]\n  parameters:"))
+            let failed = try hosts.pgark("apply", "--yes")
+            #expect(failed.status == .exited(1) && failed.text.contains("pg_hba.conf, line"), "\(failed.text)")
+            try hosts.write(text)
+            try hosts.json(0, "apply", "--yes")
+            try hosts.json(0, "plan", "--detailed-exitcode")
+            try #expect(sql("SELECT pg_postmaster_start_time()") == started)
+        }
+    }
+
     @Test("while somebody thinks about a plan ends that plan: nothing of it is done")
     func moved() throws {
         try TestHosts.with(["node1", "repo"], major: TestMachine.newest) { hosts in

@@ -109,4 +109,41 @@ struct InterruptedRejoinTests {
             try eventually("nothing is left to do") { try hosts.pgark("plan", "--detailed-exitcode").status == .exited(0) }
         }
     }
+
+    @Test("of a data directory behind a link, and one whose WAL is behind a link, keeps what it had as well")
+    func links() throws {
+        try TestHosts.with(["node1", "node2", "repo"], major: TestMachine.newest) { hosts in
+            try hosts.write(Self.text(hosts))
+            try hosts.json(0, "apply", "--yes")
+            let home = "/var/lib/postgresql", disk = "/var/lib/postgresql/disk"
+            func move(_ node: String, _ place: String) throws {
+                try hosts[node].run("kill -INT $(head -1 \(Self.data)/postmaster.pid)")
+                try eventually("it has stopped") {
+                    try hosts[node].command(["test", "-e", "\(Self.data)/postmaster.pid"]).outcome().succeeded == false
+                }
+                try hosts[node].run(
+                    "mkdir -p \(disk); mv \(home)/\(place) \(disk)/moved; ln -s \(disk)/moved \(home)/\(place); chown -R postgres \(disk)"
+                )
+            }
+            try move("node1", "data")
+            try hosts.json(0, "apply", "--yes")
+            try move("node2", "data/pg_wal")
+            try hosts.json(0, "apply", "--yes")
+            var forks = Forks(hosts: hosts)
+            _ = try forks.sql("node1", "CREATE TABLE public.writes (number int, node text)")
+            for (node, kept) in [("node1", "\(disk)/moved.before-pgark"), ("node2", "\(Self.data).before-pgark")] {
+                try forks.fork()
+                #expect(forks.standby == node)
+                let wal = try hosts[node].run("sha256sum \(node == "node1" ? "\(disk)/moved/pg_wal" : "\(disk)/moved")/0* | sort")
+                try hosts.json(0, "rejoin", node, "--yes")
+                try eventually("\(node) follows") { try forks.sql(node, "SELECT pg_is_in_recovery()") == "t" }
+                try hosts[node].run("test -h \(home)/data -o \(node) = node2; test -d \(kept) -a ! -h \(kept)")
+                let after = try hosts[node].run("cd \(kept)/pg_wal/ && sha256sum 0*").split(whereSeparator: \.isNewline)
+                // The segments that were finished then are those that are there now.
+                let before = Set(wal.split(whereSeparator: \.isNewline).map { $0.prefix(64) })
+                #expect(after.count { before.contains($0.prefix(64)) } >= before.count - 1, "\(wal)\n\(after)")
+                try hosts.json(0, "plan", "--detailed-exitcode")
+            }
+        }
+    }
 }

@@ -69,14 +69,16 @@ struct ThreeHostsTests {
 
     @Test("get PostgreSQL from their package sources, in the same apply", arguments: [15].filter(TestMachine.majors.contains))
     func packages(major: Int) throws {
-        try TestHosts.with(["node1", "node2", "repo"], major: major, bare: ["node1", "node2"]) { hosts in
+        try TestHosts.with(["node1", "node2", "repo"], major: major, bare: ["node1", "node2", "repo"]) { hosts in
             let text = Self.text(hosts).replacing("version: \(major)", with: "version: \(major)\n  packages: apt")
             try hosts.write(text.replacing("\n  packages: apt", with: ""))
             let without = try hosts.pgark("plan")
             #expect(without.text.contains("no PostgreSQL is installed there") && without.text.contains("packages: apt"))
+            #expect(without.text.contains("repository: libpq is not there"), "\(without.text)")
             try hosts.write(text)
             let applied = try hosts.json(0, "apply", "--yes")
             #expect(applied.plan.changes.array.count { $0.object.string == "PostgreSQL \(major)" } == 2)
+            #expect(applied.plan.changes.array.contains { $0.node.string == "repository" && $0.object.string == "libpq" })
             for node in ["node1", "node2"] {
                 try #expect(hosts[node].sql("SHOW data_checksums", hosts.programs, sockets: Self.sockets(hosts)) == "on")
             }
@@ -126,6 +128,20 @@ struct ThreeHostsTests {
             }
             let after = try hosts.json(0, "plan", "--detailed-exitcode")
             #expect(after.blocked_by.array.isEmpty, "\(after)")
+
+            // It was the wrong moment: once more from the first timeline, and the number of the second is not taken again.
+            try hosts.json(
+                0, "restore", "--node", "node1", "--target-time", moment, "--target-timeline", "1", "--yes")
+            try eventually("node2 has that") { rows("node2") == "1500" }
+            _ = try sql("node1", "INSERT INTO public.orders VALUES (0)")
+            let second = try sql("node1", "SELECT pg_current_wal_lsn()")
+            try eventually("the repository has the third timeline") {
+                let status = try hosts.json(0, "wal", "status")
+                return status.durable_lsn.string.flatMap { LSN($0) }.map { $0 >= LSN(second)! } == true
+                    && status.timelines.array.last?.timeline.int == 3
+            }
+            let missing = try hosts.pgark("restore", "--node", "node1", "--target-action", "pause", "--yes")
+            #expect(missing.status == .exited(64) && rows("node1") == "1501")
 
             let plan = try hosts.json(
                 0, "standby", "add", "node3", "--host", "192.168.20.231", "--data", "/var/lib/postgresql/data", "--yes")

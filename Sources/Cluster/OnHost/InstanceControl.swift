@@ -8,24 +8,26 @@ import SystemPackage
 struct InstanceControl {
     let site: InstanceSite
 
-    /// A recovery may take hours until it is consistent; a server that ends meanwhile is noticed at once.
-    private static let patienceSeconds = 86_400
+    /// A recovery may take hours until it is consistent; that a server ends meanwhile is noticed at once.
+    private static let startSeconds = 86_400
+    /// The checkpoint of a large server.
+    private static let stopSeconds = 1800
 
     var isRunning: Bool { Postmaster(site.data) != nil }
 
     func start() throws {
         if isRunning { return }
         switch site.layout.kind {
-        case .debian: try cluster("start")
-        case .plain: try control(["start", "--log=\(site.layout.log)"])
+        case .debian: try cluster("start", [], Self.startSeconds)
+        case .plain: try control(["start", "--log=\(site.layout.log)"], Self.startSeconds)
         }
     }
 
     func stop() throws {
         guard isRunning else { return }
         switch site.layout.kind {
-        case .debian: try cluster("stop", ["--force"])
-        case .plain: try control(["stop", "--mode=fast"])
+        case .debian: try cluster("stop", ["--force"], Self.stopSeconds)
+        case .plain: try control(["stop", "--mode=fast"], Self.stopSeconds)
         }
     }
 
@@ -50,23 +52,23 @@ struct InstanceControl {
         }
     }
 
-    private func control(_ arguments: [String]) throws {
+    private func control(_ arguments: [String], _ seconds: Int) throws {
         try run(
             site.command(
                 site.program("pg_ctl"),
-                arguments + ["--pgdata=\(site.data)", "--wait", "--timeout=\(Self.patienceSeconds)", "--silent"]))
+                arguments + ["--pgdata=\(site.data)", "--wait", "--timeout=\(seconds)", "--silent"]), seconds)
     }
 
-    private func cluster(_ verb: String, _ options: [String] = []) throws {
-        try run(Command("/usr/bin/pg_ctlcluster", options + [site.major, site.layout.debianName ?? "main", verb]))
+    private func cluster(_ verb: String, _ options: [String], _ seconds: Int) throws {
+        try run(Command("/usr/bin/pg_ctlcluster", options + [site.major, site.layout.debianName ?? "main", verb]), seconds)
     }
 
     /// With the last lines of the server's log, which say why.
-    private func run(_ command: Command) throws {
+    private func run(_ command: Command, _ seconds: Int) throws {
         var command = command
         command.environment["LC_ALL"] = "C"
-        command.environment["PGCTLTIMEOUT"] = String(Self.patienceSeconds)
-        command.timeoutSeconds = Double(Self.patienceSeconds) + 10
+        command.environment["PGCTLTIMEOUT"] = String(seconds)
+        command.timeoutSeconds = Double(seconds) + 10
         do { try command.run() } catch let failure as Failure where failure.code == .programFailed {
             let lines = ((try? SmallFile.readText(FilePath(site.layout.log))) ?? "").split(whereSeparator: \.isNewline).suffix(6)
             throw Failure(

@@ -24,6 +24,18 @@ package struct Plan: Codable, Sendable, Equatable {
         mayLoseData = mayLoseData || next.mayLoseData
     }
 
+    /// True where both do the same at the same risk. How much there is to copy, and what is only said, may have moved.
+    package func doesTheSame(as other: Plan) -> Bool {
+        func deeds(_ plan: Plan) -> [Step] {
+            plan.steps.map { step in
+                var step = step
+                step.copiedBytes = nil
+                return step
+            }
+        }
+        return deeds(self) == deeds(other) && mayLoseData == other.mayLoseData
+    }
+
     /// A server that does not run shows neither its roles nor its slots.
     package var startsStopped: Bool { changes.contains { $0.object == "server" && $0.from == "stopped" } }
 
