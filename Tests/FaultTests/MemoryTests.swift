@@ -50,8 +50,8 @@ struct MemoryTests {
             }
             for (first, second) in zip(rounds[0], rounds[1]) {
                 #expect(first.peak < Self.limit && second.peak < Self.limit, "\(first), \(second)")
-                // Twice the data: a twentieth and 2 MiB are for the allocator's moods.
-                #expect(second.peak <= first.peak * 105 / 100 + 2048, "\(first), \(second)")
+                // Twice the data: the rest is how full the queues between threads were, which on a busy machine differs by 5 MiB.
+                #expect(second.peak <= first.peak * 105 / 100 + 6144, "\(first), \(second)")
             }
         }
     }
